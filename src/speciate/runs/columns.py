@@ -1,0 +1,172 @@
+"""The columns a table of measurements may have, and how a user's own names are mapped onto them."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from speciate.errors import Problem, UserError
+
+MANY = 20  # problems of one kind that are spelled out; the rest are counted
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what it measures, in which unit, and which values make sense.
+
+    ``dtype`` is "text", "number" or "integer"; ``low`` itself is allowed unless ``above_low``. None: no bound.
+    """
+
+    name: str
+    unit: str
+    dtype: str
+    meaning: str
+    low: float | None = None
+    high: float | None = None
+    above_low: bool = False
+
+    @property
+    def bounds(self) -> str:
+        """The values allowed, in words.
+
+        >>> [BY_NAME[name].bounds for name in ("params", "domain_ratio", "flops", "seed")]
+        ['a positive number', 'a number between 0 and 1', 'a number of at least 0', 'a whole number']
+        """
+        if self.dtype == "text":
+            return "text"
+        kind = "a whole number" if self.dtype == "integer" else "a number"
+        if self.above_low:
+            return kind.replace("a ", "a positive ", 1)
+        if self.low is None:
+            return kind
+        return (
+            f"{kind} of at least {self.low:g}"
+            if self.high is None
+            else f"{kind} between {self.low:g} and {self.high:g}"
+        )
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("run", "", "text", "run id"),
+    Column("trunk", "", "text", "id of the prefix the run shares with others (default: its run)"),
+    Column("params", "count", "number", "non-embedding trainable parameters N", 0, above_low=True),
+    Column("seed_tokens", "tokens", "number", "seen by the starting model before this stage; 0 from scratch", 0),
+    Column("tokens", "tokens", "number", "seen in this stage; 0 is the starting model itself", 0),
+    Column("domain_ratio", "0..1", "number", "share of domain text in this stage's mixture", 0, 1),
+    Column("train_on", "", "text", "name of the training mixture"),
+    Column("eval_on", "", "text", "name of the evaluation set"),
+    Column("loss", "nats per token", "number", "cross-entropy", 0, above_low=True),
+    Column("bits_per_byte", "bits per byte", "number", "the loss per byte of text", 0, above_low=True),
+    Column("perplexity", "", "number", "1 / P of the right answer (exams)", 1),
+    Column("accuracy", "0..1", "number", "share of right answers", 0, 1),
+    Column("chance", "0..1", "number", "accuracy of guessing", 0, 1),
+    Column("flops", "FLOPs", "number", "FLOPs of this stage", 0),
+    Column("samples", "count", "integer", "k of pass@k", 1),
+    Column("stderr", "as the value", "number", "standard error of the value on this row", 0),
+    Column("seed", "", "integer", "seed of the run"),
+    Column("tokenizer", "", "text", "tokenizer id; one per fit"),
+    Column("eval_hash", "", "text", "hash of the evaluation documents; one per fit"),
+)
+BY_NAME: dict[str, Column] = {column.name: column for column in COLUMNS}
+
+
+USUAL = {"n": "params", "d": "tokens", "c": "flops", "l": "loss", "ratio": "domain_ratio"}  # short names of the field
+
+
+def nearest(name: str) -> str | None:
+    """The known column that a name comes closest to, or None.
+
+    >>> nearest("tokns"), nearest("N"), nearest("colour")
+    ('tokens', 'params', None)
+    """
+    plain = name.strip().lower().replace(" ", "_")[:100]
+    close = difflib.get_close_matches(plain, BY_NAME, n=1, cutoff=0.6)
+    return USUAL.get(plain, close[0] if close else None)
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """Parse ``--columns``: known name = the user's name, separated by commas.
+
+    Raises UserError naming every part that is no pair, every unknown or repeated name.
+
+    >>> parse_columns("params=N, tokens=D")
+    {'params': 'N', 'tokens': 'D'}
+    """
+    where, fix = "--columns", "write known=yours, as in --columns params=N,tokens=D"
+    mapping: dict[str, str] = {}
+    problems: list[Problem] = []
+    for part in (text or "").split(",") if text and text.strip() else []:
+        known, equals, yours = (piece.strip() for piece in part.partition("="))
+        if not equals or not known or not yours:
+            problems.append(Problem(f"{part.strip()!r} is no pair of names", where, fix))
+        elif known in mapping:
+            problems.append(Problem(f"{known!r} is given twice", where, "map each column once"))
+        else:
+            mapping[known] = yours
+    problems += _mapping_problems(mapping, where)
+    if problems:
+        raise UserError(problems)
+    return mapping
+
+
+def rename(
+    names: list[str], mapping: Mapping[str, str], require: Collection[str], where: str
+) -> tuple[list[str], list[Problem]]:
+    """The table's column names after the mapping, and what is unknown, repeated, missing, or mapped from nothing."""
+    names = [name.strip().removeprefix("\ufeff") for name in names]
+    problems = _mapping_problems(mapping, where)
+    for known, yours in mapping.items():
+        if yours not in names:
+            close = difflib.get_close_matches(yours, names, n=1)
+            fix = f"did you mean {close[0]!r}?" if close else "name a column that the table has"
+            problems.append(Problem(f"no column {yours!r} to read {known!r} from", where, fix))
+        elif known in names and known != yours:
+            fix = "keep one of them"
+            problems.append(Problem(f"{known!r} is both a column and mapped from {yours!r}", where, fix))
+    back = {yours: known for known, yours in mapping.items()}
+    renamed = [back.get(name, name) for name in names]
+    counts = Counter(renamed)
+    repeated = [name for name, count in counts.items() if count > 1]
+    unknown = [name for name in counts if name not in BY_NAME]
+    problems += [Problem(f"column {n!r} appears {counts[n]} times", where, "keep one") for n in repeated[:MANY]]
+    problems += [_unknown(name, where) for name in unknown[:MANY]]
+    for kind, count in (("repeated", len(repeated)), ("unknown", len(unknown))):
+        if count > MANY:
+            problems.append(Problem(f"{count - MANY:,} more {kind} columns", where, "rename or remove them as well"))
+    for name in require:
+        assert name in BY_NAME, f"{name} is no column"
+        if name not in renamed and name not in mapping:
+            column = BY_NAME[name]
+            fix = f"add it ({column.meaning}{f', {column.unit}' if column.unit else ''})"
+            problems.append(Problem(f"no column {name!r}", where, f"{fix} or map yours with --columns {name}=YOURS"))
+    return renamed, problems
+
+
+def _mapping_problems(mapping: Mapping[str, str], where: str) -> list[Problem]:
+    problems = []
+    for name in (name for name in mapping if name not in BY_NAME):
+        close = nearest(name)
+        fix = f"did you mean {close!r}?" if close else f"known columns are {', '.join(BY_NAME)}"
+        problems.append(Problem(f"no column {name!r} is known to map to", where, fix))
+    yours = list(mapping.values())
+    for name in dict.fromkeys(yours):
+        if yours.count(name) > 1:
+            both = " and ".join(known for known, other in mapping.items() if other == name)
+            problems.append(Problem(f"{name!r} is mapped to {both}", where, "a column has one meaning; map it once"))
+    return problems
+
+
+def _unknown(name: str, where: str) -> Problem:
+    if not name:
+        return Problem("a column has no name", where, "name it, or remove it")
+    what = f"unknown column {name if len(name) <= 80 else f'{name[:77]}...'!r}"
+    if any(sign in name for sign in ";\t|"):
+        return Problem(what, where, "separate columns with commas")
+    close = nearest(name)
+    if close is not None:
+        return Problem(
+            what, where, f"did you mean {close!r}? rename it, map it with --columns {close}={name}, or remove it"
+        )
+    return Problem(what, where, f"remove it, or map it with --columns onto one of {', '.join(BY_NAME)}")

@@ -1,0 +1,176 @@
+"""Tables of measurements: one row is one measurement, as in the design's list of columns.
+
+A table that is read is a pandas DataFrame with the columns it came with, in the order of ``COLUMNS``: "text" columns
+are ``str`` (object before pandas 3), "number" columns float64, "integer" columns Int64. What is missing is NaN
+(``<NA>`` in Int64), never 0: an empty cell of a CSV (NA, N/A, null and none too, in a column of numbers), a null of
+Parquet, and None or NaN of a DataFrame. A NaN or an infinity that a file spells out is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from speciate.errors import Problem, UserError
+from speciate.runs.columns import BY_NAME, COLUMNS, Column, parse_columns, rename
+from speciate.runs.load import from_series, load, some_rows
+from speciate.storage import digest
+
+__all__ = ["BY_NAME", "COLUMNS", "Column", "parse_columns", "read_table", "row_digests", "rows_digest"]
+
+DIGEST_DIGITS = 16
+EXACT = 2**53  # from here on a float no longer tells two whole numbers apart
+MISSING = ("na", "n/a", "null", "none")  # in a column of numbers, whatever the case
+
+
+def read_table(
+    source: str | Path | pd.DataFrame, columns: Mapping[str, str] | None = None, *, require: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read and validate a table: a CSV or Parquet file, or a DataFrame (which is not changed).
+
+    ``columns`` maps known names to the table's own (see ``parse_columns``). Columns in ``require`` must be there, with
+    a value on every row. ``trunk`` is the run where it is not given. Row numbers in messages count from 1 after the
+    header.
+
+    Raises UserError naming every problem at once: first of the file (missing, a folder, empty, not UTF-8, truncated),
+    then of the columns (missing, unknown, repeated), together with the values of the columns that are known.
+
+    >>> read_table(pd.DataFrame({"N": [1e6, 2e6], "loss": [3.0, None]}), {"params": "N"}).to_dict("list")
+    {'params': [1000000.0, 2000000.0], 'loss': [3.0, nan]}
+    """
+    where = "the table" if isinstance(source, pd.DataFrame) else str(source)
+    names, arrays = load(source)
+    names, problems = rename(names, columns or {}, require, where)
+    known = {name: array for name, array in zip(names, arrays, strict=True) if name in BY_NAME}
+    result: dict[str, pd.Series] = {}
+    for column in COLUMNS:
+        if column.name in known:
+            result[column.name], found = _convert(known[column.name], column, where)
+            absent = _absent(result[column.name], column, where) if column.name in require and not found else []
+            problems += found + absent
+    if not arrays or not len(arrays[0]):
+        problems.append(Problem("has no rows", where, "give at least one measurement"))
+    if problems:
+        raise UserError(problems)
+    return _with_trunk(pd.DataFrame(result))
+
+
+def row_digests(table: pd.DataFrame) -> list[str]:
+    """A hash for each row, 16 hexadecimal digits: what was measured, whatever the file, and the order of columns.
+
+    It is the SHA-256 of the row as canonical JSON without its missing values, numbers as floats. A trunk that is just
+    the run says nothing and is left out.
+
+    >>> row_digests(pd.DataFrame({"tokens": [100], "loss": [3.5]})) == [digest({"loss": 3.5, "tokens": 100.0})[:16]]
+    True
+    """
+    if "trunk" in table and "run" in table:
+        trunk, run = (table[name].astype(object) for name in ("trunk", "run"))
+        table = table.assign(trunk=trunk.mask(trunk == run))
+    rows = zip(*(_json_cells(table, name) for name in sorted(table.columns)), strict=True)
+    return [hashlib.sha256(f"{{{','.join(filter(None, r))}}}".encode()).hexdigest()[:DIGEST_DIGITS] for r in rows]
+
+
+def rows_digest(table: pd.DataFrame) -> str:
+    """One SHA-256 for a table, as 64 hexadecimal digits; the order of rows does not matter, repeats do."""
+    return digest(sorted(row_digests(table)))
+
+
+def _json_cells(table: pd.DataFrame, name: str) -> list[str]:
+    """``"name":value`` for every row, "" where it is missing."""
+    column = BY_NAME[name]
+    values, problems = _convert(from_series(table[name]), column, "the table")
+    assert not problems, problems  # read_table refuses such a table
+    missing = values.isna().to_numpy()
+    if column.dtype == "text":
+        spelt = {value: f'"{name}":{json.dumps(value, ensure_ascii=False)}' for value in values[~missing].unique()}
+        return ["" if m else spelt[value] for value, m in zip(values.tolist(), missing, strict=True)]
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0  # -0.0 becomes 0.0
+    return ["" if m else f'"{name}":{value!r}' for value, m in zip(numbers.tolist(), missing, strict=True)]
+
+
+def _with_trunk(table: pd.DataFrame) -> pd.DataFrame:
+    if "run" in table and "trunk" in table:
+        return table.assign(trunk=table["trunk"].fillna(table["run"]))
+    if "run" in table:
+        table.insert(1, "trunk", table["run"])
+    return table
+
+
+def _convert(array: Any, column: Column, where: str) -> tuple[pd.Series, list[Problem]]:
+    """One Arrow column in the dtype of its meaning, with everything that is wrong with its values."""
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    kind = array.type
+    is_text = str(kind) in ("string", "large_string", "string_view")
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
+    if column.dtype == "text" and (is_text or is_number or pa.types.is_boolean(kind)):
+        return _as_text(array), []
+    if column.dtype == "text" or not (is_text or is_number or pa.types.is_decimal(kind)):
+        problem = Problem(f"{column.name} holds {kind}", where, f"use {column.bounds}")
+        return pd.Series(np.nan, range(len(array))), [problem]
+
+    numbers = _parse(array.cast(pa.string())) if is_text else array.cast(pa.float64(), safe=False)
+    missing = numbers.is_null().to_numpy(zero_copy_only=False)
+    values = numbers.to_numpy(zero_copy_only=False)
+    with np.errstate(invalid="ignore"):
+        low = -np.inf if column.low is None else column.low
+        high = np.inf if column.high is None else column.high
+        fits = np.isfinite(values) & (values >= low) & (values <= high)
+        if column.above_low:
+            fits &= values > low
+        if column.dtype == "integer":
+            fits &= (values == np.floor(values)) & (np.abs(values) < EXACT)
+    series = pd.Series(values)
+    bad = np.flatnonzero(~fits & ~missing).tolist()
+    if bad:
+        cell = str(array[bad[0]].as_py())
+        fix = f"use {column.bounds}{' (30 % is 0.3)' if column.high == 1 else ''}, or leave it empty"
+        shown = cell if len(cell) <= 40 else f"{cell[:37]}..."
+        return series, [Problem(f"{column.name} is {shown} at {some_rows(bad)}", where, fix)]
+    return series.astype("Int64") if column.dtype == "integer" else series, []
+
+
+def _absent(values: pd.Series, column: Column, where: str) -> list[Problem]:
+    """A column that must have a value on every row has none on some."""
+    rows = np.flatnonzero(values.isna().to_numpy()).tolist()
+    if not rows:
+        return []
+    return [Problem(f"{column.name} is missing at {some_rows(rows)}", where, f"give {column.bounds}, or drop the row")]
+
+
+def _as_text(array: Any) -> pd.Series:
+    """Text without blanks around it; what is empty is missing; whole numbers as a CSV has them (3, not 3.0)."""
+    if pa.types.is_floating(array.type):
+        cells = [v if v is None or not v.is_integer() else int(v) for v in array.to_pylist()]
+        array = pa.chunked_array([[None if v is None or v != v else str(v) for v in cells]], pa.string())
+    text = pc.utf8_trim_whitespace(array.cast(pa.string()))
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text).to_pandas()
+
+
+def _parse(text: Any) -> Any:
+    """Arrow text to float64: null where missing, NaN where no number. The fast way first, cell by cell if it fails."""
+    text = pc.utf8_trim_whitespace(text)
+    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    try:
+        return text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return pa.chunked_array([[_parse_cell(cell) for cell in text.to_pylist()]], pa.float64())
+
+
+def _parse_cell(cell: str | None) -> float | None:
+    if cell is None or cell.lower() in MISSING:
+        return None
+    try:
+        return float("nan" if "_" in cell else cell)  # Python would read 1_000
+    except ValueError:
+        return math.nan

@@ -1,0 +1,62 @@
+"""A spec survives JSON, counts its parameters as transformers does, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from speciate.runs.spec import ModelSpec, Phase, RunSpec, spec_problems
+
+MODEL = ModelSpec("llama", 64, 3, 4, 160, 1024, 256)
+RUN = RunSpec("r", MODEL, 0, (Phase((("a", 0.25), ("b", 0.75)), 2048, 1e-3),), 4, "corpus")
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("tie", [True, False])
+def test_params_is_the_real_count(architecture: str, tie: bool) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    pytest.importorskip("torch", reason="torch is not installed")
+    spec = replace(MODEL, architecture=architecture, tie_embeddings=tie)
+    config_class = {"llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config}[architecture]
+    config = config_class(
+        hidden_size=spec.hidden_size,
+        num_hidden_layers=spec.layers,
+        num_attention_heads=spec.heads,
+        num_key_value_heads=spec.heads,
+        intermediate_size=spec.intermediate_size,
+        vocab_size=spec.vocab_size,
+        tie_word_embeddings=tie,
+    )
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    named = dict(model.named_parameters())  # tied weights once
+    embedding = sum(p.numel() for name, p in named.items() if "embed_tokens" in name or "lm_head" in name)
+    assert sum(p.numel() for p in named.values()) - embedding == spec.params
+    assert embedding == spec.hidden_size * spec.vocab_size * (1 if tie else 2)
+
+
+def test_round_trip_through_json() -> None:
+    model = replace(MODEL, init_from="base", init_digest="d")
+    run = replace(RUN, model=model, phases=(RUN.phases[0], replace(RUN.phases[0], schedule="cosine")))
+    assert RunSpec.from_json(json.loads(json.dumps(run.to_json()))) == run
+
+
+def test_a_sound_run_has_no_problems() -> None:
+    assert spec_problems(RUN) == []
+    assert RUN.tokens_per_step == 1024
+
+
+def test_every_problem_is_named_at_once() -> None:
+    phase = Phase((("b", 0.5), ("a", 0.6)), 1500, -1.0, warmup_tokens=-1, schedule="linear")
+    model = replace(MODEL, architecture="gpt", hidden_size=66, init_from="base")
+    run = replace(RUN, model=model, precision="int8", phases=(phase, replace(RUN.phases[0], tokens=0)))
+    text = "\n".join(str(problem) for problem in spec_problems(run))
+    expected = ["int8", "'gpt'", "66 over 4 heads", "not identified", "1500 tokens", "use 1024 or 2048", "'linear'"]
+    expected += ["learning_rate is -1.0", "warmup_tokens is -1", "[0.5, 0.6]", "['b', 'a']", "phase 2: 0 tokens"]
+    assert [part for part in expected if part not in text] == []
+
+
+def test_no_phases_and_no_sequences() -> None:
+    text = "\n".join(str(problem) for problem in spec_problems(replace(RUN, phases=(), batch_sequences=0)))
+    assert "no phases" in text and "0 sequences of 256" in text
