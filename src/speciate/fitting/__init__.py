@@ -1,0 +1,1 @@
+"""Measurements to fits: a projected, batched multi-start solver, intervals and diagnosis."""

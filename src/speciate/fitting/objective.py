@@ -1,0 +1,59 @@
+"""What a fit minimises: sum over rows of weight * rho(residual). Summed, never averaged.
+
+log-huber  residual = ln predicted - ln measured, rho = Huber_delta   (losses; a relative error)
+huber      residual = predicted - measured,       rho = Huber_delta   (changes of loss, of any sign)
+squared    residual = predicted - measured,       rho(r) = r^2 / 2
+Huber_delta(r) = r^2/2 for |r| <= delta, else delta (|r| - delta/2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from speciate.laws.law import Array, Objective
+
+
+@dataclass(frozen=True)
+class Loss:
+    """An objective with its corner; ``delta`` is in ln (log-huber) or in units of y (huber).
+
+    >>> Loss("huber", 0.5).total(np.array([1.0, 2.0]), np.array([1.0, 1.0]), np.ones(2)).round(3)
+    np.float64(0.375)
+    """
+
+    kind: Objective
+    delta: float = 1e-3
+
+    @property
+    def logarithmic(self) -> bool:
+        return self.kind == "log-huber"
+
+    @property
+    def corner(self) -> float:
+        return np.inf if self.kind == "squared" else self.delta
+
+    def residual(self, value: Array, y: Array) -> Array:
+        """Residuals (..., n); a prediction without a logarithm is infinitely far away."""
+        if not self.logarithmic:
+            return value - y
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(value > 0, np.log(np.where(value > 0, value, 1.0) / y), np.inf)
+
+    def total(self, value: Array, y: Array, weights: Array) -> Array:
+        """The objective: predictions (..., n) -> (...). Not finite predictions give inf."""
+        distance = np.abs(self.residual(value, y))
+        inner = np.minimum(distance, self.corner)
+        with np.errstate(invalid="ignore", over="ignore"):
+            cost = inner * (distance - inner / 2)
+            total = np.sum(np.where(weights > 0, weights * cost, 0.0), axis=-1)
+        return np.where(np.isnan(total), np.inf, total)
+
+    def derivatives(self, residual: Array) -> tuple[Array, Array, Array]:
+        """rho', rho'' and the majorising curvature rho'/r (at least rho''), each (..., n)."""
+        distance = np.abs(residual)
+        inside = distance <= self.corner
+        slope = np.clip(residual, -self.corner, self.corner)
+        above = np.where(inside, 1.0, self.corner / np.maximum(distance, 1e-300) if self.kind != "squared" else 1.0)
+        return slope, inside.astype(float), above

@@ -1,0 +1,202 @@
+"""Which rows of a table a law is fitted to, and the refusals that protect the answer."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from speciate.errors import NotDecidable, Problem, UserError
+from speciate.laws import LAWS
+from speciate.laws.law import Array, Law
+
+MEASURED = ("loss", "perplexity", "accuracy")  # outputs that depend on what they were evaluated on
+NEVER_MIXED = ("tokenizer", "eval_hash")  # rows that differ here are in different units
+CONDITION = re.compile(r"^\s*(\w+)\s*(<=|>=|==|!=|<|>|=)\s*(\S+?)\s*$")
+COMPARE = {
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The rows used (a table with a plain index), those held out, and how many were left out and why."""
+
+    fitted: pd.DataFrame
+    held_out: pd.DataFrame | None
+    left_out: dict[str, int]
+    eval_on: str | None
+
+
+def named(law: str | Law) -> Law:
+    """A law by its name, or the law itself."""
+    if isinstance(law, Law):
+        return law
+    if law not in LAWS:
+        near = difflib.get_close_matches(law, LAWS, 1, 0.3)
+        fix = f"did you mean {near[0]!r}? " if near else ""
+        raise UserError(Problem(f"there is no law {law!r}", "law", f"{fix}known laws: {', '.join(LAWS)}"))
+    return LAWS[law]
+
+
+def matching(table: pd.DataFrame, expression: str, where: str) -> Array:
+    """Rows for which all comma-separated conditions hold: "params>1e9, train_on==law" -> (n,) bool.
+
+    A condition compares one column with one value by < <= > >= == != (or =).
+
+    >>> matching(pd.DataFrame({"params": [1e8, 2e9]}), "params > 1e9", "holdout").tolist()
+    [False, True]
+    """
+    chosen, problems = np.ones(len(table), dtype=bool), []
+    for part in expression.split(","):
+        found = CONDITION.match(part)
+        if not found:
+            problems.append(Problem(f"cannot read {part.strip()!r}", where, "write column>value, as in params>1e9"))
+            continue
+        name, sign, text = found.groups()
+        if name not in table.columns:
+            near = difflib.get_close_matches(name, list(table.columns), 1, 0.3)
+            fix = f"did you mean {near[0]!r}?" if near else f"columns are {', '.join(table.columns)}"
+            problems.append(Problem(f"there is no column {name!r}", where, fix))
+            continue
+        numeric = pd.api.types.is_numeric_dtype(table[name])
+        try:
+            value = float(text) if numeric else text.strip("'\"")
+        except ValueError:
+            problems.append(Problem(f"{name} holds numbers, {text!r} is not one", where, "compare with a number"))
+            continue
+        column = table[name].to_numpy(dtype=float, na_value=np.nan) if numeric else table[name].astype(str).to_numpy()
+        chosen &= COMPARE["==" if sign == "=" else sign](column, value)
+    if problems:
+        raise UserError(problems)
+    return chosen
+
+
+def choose(law: Law, table: pd.DataFrame, eval_on: str | None, where: str | None, holdout: str | None) -> Chosen:
+    """The rows that the law is fitted to and those held out.
+
+    Raises UserError for missing columns, mixed tokenizers or evaluation sets, several values of a
+    column that the law holds constant; NotDecidable when the rows cannot determine the law.
+    """
+    needed = [given.name for given in law.inputs] + [law.output]
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        fix = "name your own with --columns params=N,tokens=D"
+        raise UserError([Problem(f"there is no column {name!r}", f"rows for {law.name}", fix) for name in missing])
+    rows = table.reset_index(drop=True)
+    if where:
+        rows = rows[matching(rows, where, "where")]
+    rows, chosen_set, problems = evaluated(law, rows, eval_on)
+    left_out: dict[str, int] = {}
+    for name in needed:
+        rows = dropped(rows, rows[name].notna(), f"{name} is missing", left_out)
+    for given in law.inputs:
+        rows = dropped(rows, rows[given.name] > 0, f"{given.name} is 0", left_out)
+    problems += mixed(law, rows)
+    if problems:
+        raise UserError(problems)
+    held = None
+    if holdout:
+        apart = matching(rows, holdout, "holdout")
+        rows, held = rows[~apart], rows[apart].reset_index(drop=True)
+        if held.empty:
+            raise UserError(Problem(f"{holdout!r} holds no rows out", "holdout", "loosen the condition"))
+    enough(law, rows)
+    return Chosen(rows.reset_index(drop=True), held, left_out, chosen_set)
+
+
+def dropped(rows: pd.DataFrame, keep: pd.Series, why: str, left_out: dict[str, int]) -> pd.DataFrame:
+    """Rows to keep; what is left out is counted under its reason."""
+    lost = int((~keep).sum())
+    if lost:
+        left_out[why] = lost
+    return rows[keep]
+
+
+def evaluated(law: Law, rows: pd.DataFrame, eval_on: str | None) -> tuple[pd.DataFrame, str | None, list[Problem]]:
+    """Rows of one evaluation set, its name, and what is wrong with the choice."""
+    if law.output not in MEASURED or "eval_on" not in rows.columns:
+        if eval_on is None or law.output not in MEASURED:
+            return rows, None, []
+        return rows, None, [Problem("the table has no column 'eval_on'", f"eval_on {eval_on!r}", "leave it out")]
+    names = sorted(str(name) for name in rows["eval_on"].dropna().unique())
+    if eval_on is None:
+        if len(names) <= 1:
+            return rows, names[0] if names else None, []
+        fix = f"choose one with --eval-on: {listed(names)}"
+        return rows, None, [Problem(f"rows hold {len(names)} evaluation sets", "eval_on", fix)]
+    if eval_on not in names:
+        return rows, None, [Problem(f"no row is evaluated on {eval_on!r}", "eval_on", f"choose one of {listed(names)}")]
+    return rows[rows["eval_on"] == eval_on], eval_on, []
+
+
+def mixed(law: Law, rows: pd.DataFrame) -> list[Problem]:
+    """Columns that must agree over the rows of one fit and do not."""
+    problems = []
+    for name in NEVER_MIXED:
+        values = sorted(str(v) for v in rows[name].dropna().unique()) if name in rows.columns else []
+        if len(values) > 1:
+            what = f"rows mix {len(values)} values of {name} ({listed(values)}): their losses do not compare"
+            problems.append(Problem(what, name, f"keep one with --where {name}=={values[0]}"))
+    for name in law.constant:
+        values = [f"{v:g}" for v in sorted(rows[name].dropna().unique())] if name in rows.columns else []
+        if len(values) > 1:
+            what = f"{law.name} holds at one {name}, the rows have {len(values)} ({listed(values)})"
+            problems.append(Problem(what, name, f"keep one with --where {name}=={values[0]}"))
+    return problems
+
+
+def enough(law: Law, rows: pd.DataFrame) -> None:
+    """Raise NotDecidable, naming a row that would help, when the rows cannot determine the law."""
+    for given in law.inputs:
+        values = rows[given.name].unique()
+        if len(values) == 1:
+            value = float(values[0])
+            other = value / 4 if given.name != "domain_ratio" else value / 2
+            reason = f"all {len(rows)} rows have {given.name} = {value:.4g}, and {law.name} needs it to vary"
+            raise NotDecidable(reason, f"measure at another value, cheapest at {given.name} = {other:.4g}")
+    count = len(law.parameters)
+    if len(rows) < count:
+        reason = f"{law.name} has {count} parameters and there are {len(rows)} usable rows"
+        near = ", ".join(f"{g.name} = {float(rows[g.name].median()) / 2:.4g}" for g in law.inputs) if len(rows) else ""
+        remedy = f"add at least {count - len(rows)} rows"
+        raise NotDecidable(reason, f"{remedy}, for instance at {near}" if near else remedy)
+
+
+def scarce(law: Law, rows: pd.DataFrame) -> str:
+    """What the rows know only at the few values they have, or "" (terms in between are not pinned down)."""
+    notes = []
+    for given in law.inputs:
+        count = rows[given.name].nunique()
+        if count < given.values:
+            notes.append(f"only {count} values of {given.name}: predictions hold at those, not between or beyond")
+    return "; ".join(notes)
+
+
+def clusters(rows: pd.DataFrame) -> tuple[Array, Array]:
+    """Trunk and run of every row, each (n,); a row without a run is a run of its own."""
+    own = np.array([f"row {i}" for i in range(len(rows))], dtype=object)
+
+    def column(name: str, otherwise: Array) -> Array:
+        if name not in rows.columns:
+            return otherwise
+        given = rows[name]
+        return np.where(given.isna(), otherwise, given.astype(str).to_numpy(dtype=object))
+
+    runs = column("run", own)
+    return column("trunk", runs).astype(str), runs.astype(str)
+
+
+def listed(values: Sequence[str], most: int = 6) -> str:
+    """A few of many: 'a, b, c and 4 more'."""
+    text = ", ".join(values[:most])
+    return text if len(values) <= most else f"{text} and {len(values) - most} more"

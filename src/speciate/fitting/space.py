@@ -1,0 +1,48 @@
+"""The unbounded space a fit moves in, and the way back to the law's parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import expit
+
+from speciate.laws.law import Array, Law
+
+EDGE = 1e-9  # a start on a bound is moved inside by this share of the range
+LOG_FLOOR = 1e-30  # ln of a parameter that a projection set to zero
+
+
+def inside(law: Law, theta: Array) -> Array:
+    """theta (..., P) moved off its bounds so that its transform is finite."""
+    theta = np.array(theta, dtype=float)
+    for i, parameter in enumerate(law.parameters):
+        if parameter.transform == "log":
+            theta[..., i] = np.maximum(theta[..., i], LOG_FLOOR)
+        elif parameter.transform == "logit-scaled":
+            margin = EDGE * (parameter.high - parameter.low)
+            theta[..., i] = np.clip(theta[..., i], parameter.low + margin, parameter.high - margin)
+    return theta
+
+
+def to_free(law: Law, theta: Array) -> Array:
+    """Parameters (..., P) -> unbounded coordinates (..., P)."""
+    free = inside(law, theta)
+    for i, parameter in enumerate(law.parameters):
+        if parameter.transform == "log":
+            free[..., i] = np.log(free[..., i])
+        elif parameter.transform == "logit-scaled":
+            free[..., i] = np.log((free[..., i] - parameter.low) / (parameter.high - free[..., i]))
+    return free
+
+
+def from_free(law: Law, free: Array) -> tuple[Array, Array]:
+    """Unbounded coordinates -> parameters and d parameter / d coordinate, each (..., P)."""
+    theta, slope = np.array(free), np.ones_like(free)
+    for i, parameter in enumerate(law.parameters):
+        if parameter.transform == "log":
+            theta[..., i] = slope[..., i] = np.exp(np.clip(free[..., i], -700.0, 700.0))
+        elif parameter.transform == "logit-scaled":
+            share = expit(free[..., i])
+            width = parameter.high - parameter.low
+            theta[..., i] = parameter.low + width * share
+            slope[..., i] = width * share * (1 - share)
+    return theta, slope

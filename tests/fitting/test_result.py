@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from speciate.errors import UserError
+from speciate.fitting.fit import Fit, fit, load_fit
+from speciate.laws import LAWS
+
+
+@pytest.fixture(scope="module")
+def result() -> Fit:
+    tokens = np.tile(np.geomspace(1e6, 1e8, 8), 9)
+    law = LAWS["mixture-domain"].with_scale("tokens", 1e7)
+    loss = law.predict([3.0, -0.05, -0.1], {"tokens": tokens}) + np.random.default_rng(0).normal(0, 0.002, 72)
+    rows = {"tokens": tokens, "loss": loss, "run": np.repeat([f"r{i}" for i in range(9)], 8), "eval_on": "law"}
+    return fit("mixture-domain", pd.DataFrame(rows), bootstrap=80, holdout="run==r8")
+
+
+def test_predictions_have_the_shape_of_their_inputs(result: Fit) -> None:
+    one = result.predict(tokens=2e7)
+    assert isinstance(one.value, float) and one.low < one.value < one.high
+    many = result.predict(tokens=[1e6, 2e7])
+    assert many.value.shape == many.low.shape == (2,)
+    assert many.value[1] == one.value
+
+
+def test_an_interval_holds_noise_as_well_as_parameters(result: Fit) -> None:
+    guess = result.predict(tokens=2e7)
+    assert 0.75 < (guess.high - guess.low) / (2 * 1.645 * 0.002) < 1.4
+    parameters_alone = np.quantile(result.law.predict(result.draws, {"tokens": [2e7]}), [0.05, 0.95])
+    assert guess.high - guess.low > 2 * np.diff(parameters_alone)[0]
+
+
+def test_inputs_are_checked_at_once(result: Fit) -> None:
+    with pytest.raises(UserError) as caught:
+        result.predict(params=1e9)
+    assert [problem.what for problem in caught.value.problems] == ["tokens is not given", "params is not an input"]
+    with pytest.raises(UserError, match="not positive"):
+        result.predict(tokens=[1e6, 0.0])
+
+
+def test_json_has_the_designs_keys_and_no_nan(result: Fit) -> None:
+    value = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    wanted = {"law", "status", "parameters", "objective", "rows", "trunks", "mae", "mre", "r2", "holdout", "seconds"}
+    assert wanted <= set(value) and set(value["holdout"]) == {"rows", "mae", "mre", "r2", "coverage"}
+    assert set(value["parameters"]["s"]) == {"value", "low", "high"}
+
+
+def test_saved_and_loaded_is_the_same_fit(result: Fit, tmp_path: Path) -> None:
+    path = result.save(tmp_path / "fits" / "domain.json")
+    again = load_fit(path)
+    assert again.to_json() == result.to_json()
+    assert again.predict(tokens=2e7) == result.predict(tokens=2e7)
+    assert again.law == result.law and again.draws is not None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "speciate fit 1"}', '{"a": NaN', "\x00"])
+def test_what_is_not_a_fit_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "fit.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError):
+        load_fit(path)
+    with pytest.raises(UserError, match="no such file"):
+        load_fit(tmp_path / "absent.json")
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_fit(path)
+
+
+def test_explain_says_all_that_matters(result: Fit) -> None:
+    text = "\n".join(result.explain())
+    for part in ("mixture-domain: loss = c", "units of 2e+08", "64 rows of 8 runs", "on law", "held out: 8 rows"):
+        assert part in text
+    assert result.explain()[-1] == f"status: {result.status}"
+    assert "<pre>" in result._repr_html_()
