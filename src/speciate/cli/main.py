@@ -1,0 +1,131 @@
+"""The command ``speciate``: its verbs, and what becomes of an error.
+
+Nothing heavy is imported here: a verb imports what it needs when it is called, so that
+``speciate --help`` is immediate and the analysis verbs run without torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from speciate import __version__
+from speciate.cli import analysis, plans, studies
+from speciate.cli.output import DONE, NOT_DECIDABLE, OURS, STOPPED, USER_ERROR, emit, show_problems
+from speciate.errors import NotDecidable, Problem, UserError
+
+_EXTRAS = {
+    "torch": "train",
+    "transformers": "train",
+    "tokenizers": "train",
+    "safetensors": "train",
+    "zstandard": "train",
+    "plotly": "report",
+}
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's, which newer Typers carry within themselves
+
+
+def build() -> typer.Typer:
+    """The application with all its verbs."""
+    app = typer.Typer(
+        name="speciate",
+        help="How much domain text can continued pretraining take? Pilot runs, scaling laws, a sealed answer, a check.",
+        epilog="Exit codes: 0 done, 2 your input (every problem listed), 3 not decidable from these rows, 1 our fault.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,  # rendering help with rich would cost more than everything else in --help
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    app.command("demo")(studies.demo)
+    app.command("init")(studies.init)
+    app.command("run")(studies.run)
+    app.command("validate")(studies.validate)
+    app.command("report")(studies.report)
+    app.command("compare")(studies.compare)
+    app.command("laws")(analysis.laws)
+    app.command("fit")(analysis.fit)
+    app.command("predict")(analysis.predict)
+    plan = typer.Typer(help="Decide from a table of measurements.", no_args_is_help=True, rich_markup_mode=None)
+    plan.callback()(_plan_options)
+    plan.command("mixture")(plans.mixture)
+    app.add_typer(plan, name="plan")
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code. Users' errors never show a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in arguments
+    try:
+        code = typer.main.get_command(build()).main(args=arguments, prog_name="speciate", standalone_mode=False)
+        sys.stdout.flush()
+        if code == STOPPED:
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else DONE
+    except UserError as error:
+        show_problems(error.problems, as_json)
+        return USER_ERROR
+    except NotDecidable as error:
+        print(f"Not decidable: {error.reason}\n  what would settle it: {error.remedy}", file=sys.stderr)
+        if as_json:
+            emit({"status": f"not decidable: {error.reason}", "reason": error.reason, "remedy": error.remedy})
+        return NOT_DECIDABLE
+    except (KeyboardInterrupt, typer.Abort):
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:  # the reader of our output has gone, as in: speciate laws | head -1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        return _other(error, as_json, debug="--debug" in arguments)
+
+
+def _other(error: Exception, as_json: bool, debug: bool) -> int:
+    if isinstance(error, _UsageError):
+        error.show()  # type: ignore[attr-defined]
+        if as_json:
+            message = error.format_message()  # type: ignore[attr-defined]
+            fix = "see speciate --help"
+            emit({"status": "usage error", "problems": [{"what": message, "where": "command line", "fix": fix}]})
+        return USER_ERROR
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _EXTRAS:
+        module = (error.name or "").partition(".")[0]
+        fix = f"pip install 'speciate[{_EXTRAS[module]}]'"
+        show_problems((Problem(f"{module} is not installed", "this Python environment", fix),), as_json)
+        return USER_ERROR
+    if debug:
+        traceback.print_exception(error)
+    hint = "" if debug else "; speciate --debug ... prints where"
+    print(f"This is a fault of Speciate's: {type(error).__name__}: {error}{hint}", file=sys.stderr)
+    if as_json:
+        emit({"status": f"internal error: {type(error).__name__}: {error}"})
+    return OURS
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"speciate {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of a fault of ours.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the verb; ``main`` looks for --debug itself, as it must know when parsing fails."""
+
+
+def _plan_options() -> None:
+    """Keeps ``mixture`` a verb of its own while it is the only one."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""What verbs print: one JSON object on stdout, or text for a person; errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speciate.errors import Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DONE, OURS, USER_ERROR, NOT_DECIDABLE = 0, 1, 2, 3
+"""Exit codes: done; our fault; the user's error, every problem listed; these rows cannot answer."""
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")]
+Columns = Annotated[str | None, typer.Option(help="Your names of columns, as in params=N,tokens=D.")]
+Level = Annotated[float, typer.Option(help="Coverage of the intervals.", min=0.5, max=0.999)]
+Bootstrap = Annotated[int, typer.Option(help="Draws behind the intervals.", min=10)]
+Seed = Annotated[int, typer.Option(help="Seed of all that is drawn.", min=0)]
+
+
+def emit(value: dict[str, Any]) -> None:
+    """Print the one JSON object of a verb. Numpy scalars are numbers; NaN is ours to prevent, so it is an error."""
+    print(json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def console(as_json: bool) -> Console:
+    """Where progress goes: stderr when stdout is for JSON."""
+    from rich.console import Console
+
+    return Console(stderr=as_json)
+
+
+def show_problems(problems: tuple[Problem, ...], as_json: bool) -> None:
+    """Every problem with what to do: on stderr, and as JSON on stdout when asked."""
+    noun = "problem" if len(problems) == 1 else "problems"
+    print(f"{len(problems)} {noun}:", file=sys.stderr)
+    for problem in problems:
+        print(f"  {problem.where}: {problem.what}\n      -> {problem.fix}", file=sys.stderr)
+    if as_json:
+        listed = [{"what": p.what, "where": p.where, "fix": p.fix} for p in problems]
+        emit({"status": f"{len(problems)} {noun} in the input", "problems": listed})
+
+
+def table(headers: list[str], rows: list[list[str]]) -> str:
+    """Aligned columns of text.
+
+    >>> print(table(["law", "output"], [["cmr", "ratio"]]))
+    law  output
+    cmr  ratio
+    """
+    widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [headers, *rows]]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def number(value: float | None) -> str:
+    """A number for a person: six significant digits, a dash for missing.
+
+    >>> number(1.81721834), number(None), number(2143.4212)
+    ('1.81722', '-', '2143.42')
+    """
+    return "-" if value is None else f"{value:.6g}"

@@ -1,0 +1,113 @@
+"""Verbs about a study: demo, init, run, validate, report, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speciate.cli.output import DONE, Columns, Json, Seed, console, emit, number, table
+
+
+def demo(
+    minutes: Annotated[float, typer.Option(help="Minutes of training to spend.", min=0.1)] = 8.0,
+    out: Annotated[Path | None, typer.Option(help="Folder of the study (default: speciate-demo).")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> int:
+    """The whole job on real text found on this machine: pilots, decision, final runs, report. No download."""
+    from speciate.study.demo import run_demo
+
+    result = run_demo(minutes, out, seed, console(as_json))
+    if as_json:
+        emit(result.to_json())
+    return int(result.exit_code)
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new study; made if absent.")],
+    as_json: Json = False,
+) -> int:
+    """Write a commented study.yaml with every field and its default."""
+    from speciate.study.create import create_study
+
+    file = create_study(directory)
+    if as_json:
+        emit({"status": "written", "study": str(file)})
+    else:
+        print(f"Wrote {file}. Next: speciate run {file} --dry-run")
+    return DONE
+
+
+def run(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[key.sub=value ...]", help="Values to change, written as YAML.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Stop after a stage: corpus pilot fit plan final compare report.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print runs, FLOPs and time; spend nothing.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Carry a study out. The same command continues where it was stopped; nothing finished is redone."""
+    from speciate.study.stages import run_study
+
+    result = run_study(study, list(overrides or []), until, dry_run, console(as_json))
+    if as_json:
+        emit(result.to_json())
+    return int(result.exit_code)
+
+
+def validate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A study.yaml, or a table (.csv, .parquet).")],
+    columns: Columns = None,
+    as_json: Json = False,
+) -> int:
+    """Say what a study or a table is, or list everything that is wrong with it."""
+    from speciate.study.validate import describe
+
+    found = describe(file, columns)
+    if as_json:
+        emit(found)
+    else:
+        for key, value in found.items():
+            print(f"{key:<16}{', '.join(map(str, value)) if isinstance(value, list) else value}")
+    return DONE
+
+
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a study.")],
+    as_json: Json = False,
+) -> int:
+    """Write report.html from what is in a study's folder."""
+    from speciate.report.page import write_report
+
+    page = write_report(directory)
+    if as_json:
+        emit({"status": "written", "report": str(page)})
+    else:
+        print(f"Wrote {page}")
+    return DONE
+
+
+def compare(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a study with a sealed plan.")],
+    as_json: Json = False,
+) -> int:
+    """Hold a study's sealed predictions against what its ledger has measured since."""
+    from speciate.study.outcome import compare_study
+
+    found = compare_study(directory)
+    if as_json:
+        emit(found)
+        return DONE
+    headers = ["params", "domain_ratio", "tokens", "eval_on", "predicted", "low", "high", "measured", "inside"]
+    rows = [
+        [number(row[name]) if isinstance(row[name], float | None) else str(row[name]) for name in headers]
+        for row in found["rows"]
+    ]
+    print(table(headers, rows))
+    print(f"\n{found['coverage']['verdict']}")
+    return DONE

@@ -1,0 +1,1 @@
+"""The study: its configuration and its stages, in order."""

@@ -1,0 +1,139 @@
+"""Rules between the fields of a study. Rules about one field are its bounds in ``config.py``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from speciate.corpus.builtin import DOMAINS
+from speciate.study.config import StudyConfig
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that is broken at ``key``. It is void if one of the keys it ``reads`` is wrong by itself."""
+
+    key: str
+    what: str
+    fix: str
+    reads: tuple[str, ...]
+
+
+def check(config: StudyConfig) -> Iterator[Finding]:
+    """All rules between fields that ``config`` breaks; paths are taken as they stand."""
+    yield from _corpus(config)
+    yield from _models(config)
+    yield from _tokens(config)
+    yield from _ratios(config)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like ``name``, or None when none is.
+
+    >>> nearest("tolerence", ["tolerance", "level"])
+    'tolerance'
+    """
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def _corpus(config: StudyConfig) -> Iterator[Finding]:
+    corpus = config.corpus
+    for name, source in corpus.sources.items():
+        key = f"corpus.sources.{name}"
+        if source == "builtin" and name not in DOMAINS:
+            hint = nearest(name, DOMAINS)
+            fix = f"did you mean {hint}?" if hint else "give a path"
+            yield Finding(key, f"no built-in text is called {name}", f"{fix} (built in: {_list(DOMAINS)})", (key,))
+        elif source != "builtin" and not Path(source).exists():
+            yield Finding(key, f"{source} does not exist", "give a folder or file, or builtin", (key,))
+    reads = ("corpus.sources", "corpus.general", "corpus.domain")
+    named = [(f"corpus.general.{name}", name) for name in corpus.general] + [("corpus.domain", corpus.domain)]
+    for key, name in named:
+        if name not in corpus.sources:
+            hint = nearest(name, corpus.sources)
+            fix = f"did you mean {hint}?" if hint else "add it to corpus.sources"
+            yield Finding(key, f"no source is called {name}", f"{fix} (sources: {_list(corpus.sources)})", reads)
+    if corpus.domain in corpus.general:
+        what = f"{corpus.domain} is both general and the specialisation"
+        fix = "take it out of corpus.general: the ratio would count it twice"
+        yield Finding(f"corpus.general.{corpus.domain}", what, fix, reads[1:])
+    if sum(corpus.general.values()) <= 0:
+        yield Finding("corpus.general", "all weights are 0", "give one domain a positive weight", reads[1:2])
+    if corpus.tokenizer is not None and not Path(corpus.tokenizer).exists():
+        fix = "give a Hugging Face tokenizer's folder or tokenizer.json, or null to train one"
+        yield Finding("corpus.tokenizer", f"{corpus.tokenizer} does not exist", fix, ("corpus.tokenizer",))
+
+
+def _models(config: StudyConfig) -> Iterator[Finding]:
+    names = [model.name for model in config.models]
+    for index, model in enumerate(config.models):
+        key = f"models.{index}"
+        if model.name in names[:index]:
+            fix = "give every model a name of its own"
+            yield Finding(f"{key}.name", f"two models are called {model.name}", fix, ("models",))
+        if model.hidden_size % model.heads:
+            below = model.hidden_size // model.heads * model.heads
+            what = f"hidden_size {model.hidden_size} is not a multiple of heads {model.heads}"
+            fix = f"use {' or '.join(str(size) for size in (below, below + model.heads) if size)}, or other heads"
+            yield Finding(f"{key}.hidden_size", what, fix, (f"{key}.hidden_size", f"{key}.heads"))
+        if model.init_from is not None and config.corpus.tokenizer is None:
+            what = f"model {model.name} starts from a checkpoint, but no tokenizer is given"
+            fix = f"set corpus.tokenizer to the checkpoint's own, usually {model.init_from}"
+            yield Finding("corpus.tokenizer", what, fix, ("corpus.tokenizer", f"{key}.init_from"))
+    if config.plan.model is not None and config.plan.model not in names:
+        what = f"no model is called {config.plan.model}"
+        yield Finding("plan.model", what, f"use one of {_list(names)}, or null", ("plan.model", "models"))
+
+
+def _tokens(config: StudyConfig) -> Iterator[Finding]:
+    step = config.training.tokens_per_step
+    step_keys = ("training.sequence_length", "training.batch_sequences")
+    counts = {"pilot.tokens": config.pilot.tokens, "plan.horizon_tokens": config.plan.horizon_tokens}
+    if any(model.init_from is None for model in config.models):
+        counts["trunk.tokens"] = config.trunk.tokens
+    for key, tokens in counts.items():
+        if tokens % step:
+            near = max(1, round(tokens / step)) * step
+            what = f"{tokens} tokens are not a whole number of optimizer steps of {step} tokens"
+            yield Finding(key, what, f"the nearest is {near}", (key, *step_keys))
+    if config.plan.horizon_tokens <= config.pilot.tokens:
+        what = f"the horizon of {config.plan.horizon_tokens} tokens is no longer than a pilot ({config.pilot.tokens})"
+        fix = "plan for more tokens than pilot.tokens, or shorten the pilots"
+        yield Finding("plan.horizon_tokens", what, fix, ("plan.horizon_tokens", "pilot.tokens"))
+    warmups = [
+        ("training", config.training.warmup_tokens, "trunk.tokens"),
+        ("pilot", config.pilot.warmup_tokens, "pilot.tokens"),
+    ]
+    for section, warmup, whole in warmups:
+        if whole in counts and warmup > counts[whole]:
+            key = f"{section}.warmup_tokens"
+            what = f"a warmup of {warmup} tokens does not end within {whole} {counts[whole]}"
+            yield Finding(key, what, "shorten it; a tenth of the run is usual", (key, whole))
+    if config.evaluation.tokens_per_set < config.training.sequence_length:
+        what = f"{config.evaluation.tokens_per_set} held-out tokens are less than one sequence"
+        fix = f"use at least {config.training.sequence_length} (training.sequence_length)"
+        yield Finding("evaluation.tokens_per_set", what, fix, ("evaluation.tokens_per_set", step_keys[0]))
+
+
+def _ratios(config: StudyConfig) -> Iterator[Finding]:
+    pilot = config.pilot
+    if len(set(pilot.ratios)) < len(pilot.ratios):
+        fix = "name it once; seeds of one ratio go to pilot.extra_seeds"
+        yield Finding("pilot.ratios", "a ratio is given twice", fix, ("pilot.ratios",))
+    for ratio, seeds in pilot.extra_seeds.items():
+        key, reads = f"pilot.extra_seeds.{ratio:g}", ("pilot.extra_seeds", "pilot.ratios")
+        if ratio not in pilot.ratios:
+            yield Finding(key, f"{ratio:g} is not one of pilot.ratios", f"use one of {_list(pilot.ratios)}", reads)
+        if len({0, *seeds}) <= len(seeds):
+            fix = "give different seeds above 0: equal ones are the same run, and 0 is the pilot itself"
+            yield Finding(key, "a seed is given twice", fix, reads[:1])
+    if len(set(config.trunk.seeds)) < len(config.trunk.seeds):
+        fix = "give different seeds: equal ones are the same run"
+        yield Finding("trunk.seeds", "a seed is given twice", fix, ("trunk.seeds",))
+
+
+def _list(names: Iterable[object]) -> str:
+    return ", ".join(str(name) for name in names)

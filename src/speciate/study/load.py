@@ -1,0 +1,165 @@
+"""``study.yaml`` and command-line overrides -> StudyConfig, or every problem at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from speciate.errors import Problem, UserError
+from speciate.study.checkpoint import with_checkpoint_sizes
+from speciate.study.checks import check
+from speciate.study.complaints import Places, field_at, problem_of, short
+from speciate.study.config import StudyConfig
+from speciate.study.yamltext import parse_yaml, read_text
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
+    """Read a study file, apply ``key.sub=value`` overrides, and check all of it.
+
+    Relative paths in the study (also those given as overrides) are taken from the file's own folder and
+    become absolute. Raises UserError with everything that is wrong.
+    """
+    return parse_study(read_text(path), str(path), path.resolve().parent, overrides)
+
+
+def parse_study(text: str, where: str, base: Path, overrides: Sequence[str] = ()) -> StudyConfig:
+    """``load_study`` for text that is not in a file; ``where`` names it in errors, paths start at ``base``.
+
+    >>> parse_study("{pilot: {ratios: [0.5]}}", "study.yaml", Path("/tmp"), ["plan.tolerance=0.1"]).plan.tolerance
+    0.1
+    """
+    parsed = parse_yaml(text, where)
+    if parsed.value is None:
+        raise UserError(Problem("the file is empty", where, "write a commented one with: speciate init DIR"))
+    if not isinstance(parsed.value, dict):
+        what = f"this is {short(parsed.value)}, not keys and values"
+        raise UserError(Problem(what, where, "write a commented one with: speciate init DIR"))
+    raw = copy.deepcopy(parsed.value)
+    for section, value in raw.items():  # a section whose every line is commented out means its defaults
+        if value is None and field_at((section,))[0] is not None and section != "models":
+            raw[section] = {}
+    problems, places = list(parsed.problems), Places(where, parsed)
+    for override in overrides:
+        problem = _override(raw, override, places)
+        if problem is not None:
+            problems.append(problem)
+    config, found = _validate(raw, base, places)
+    if problems + found:
+        raise UserError(problems + found)
+    assert config is not None
+    return config
+
+
+def study_yaml(config: StudyConfig) -> str:
+    """The whole configuration as YAML, every default written out; ``load_study`` reads it back as equal."""
+    text: str = yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def _override(raw: dict[str, Any], text: str, places: Places) -> Problem | None:
+    """Set one ``key.sub=value`` in ``raw``; what is wrong with it, if anything."""
+    where, (key, equals, value) = f"override {text!r}", text.partition("=")
+    steps = key.strip().split(".")
+    if not equals or not all(steps):
+        return Problem("not of the form key.sub=value", where, "for instance plan.tolerance=0.1")
+    try:
+        parsed = parse_yaml(value, where).value
+    except UserError as error:
+        return error.problems[0]
+    node: Any = raw
+    default: Any = StudyConfig().model_dump()
+    for depth, step in enumerate(steps):
+        position: Any = int(step) if isinstance(node, list) and step.isdecimal() else step
+        default = default.get(step) if isinstance(default, dict) else None
+        inside = (
+            position < len(node) if isinstance(node, list) and isinstance(position, int) else isinstance(node, dict)
+        )
+        if not inside:
+            above = ".".join(steps[:depth])
+            return Problem(f"{above} has no part called {step}", where, f"override {above} as a whole, or another key")
+        if depth == len(steps) - 1:
+            node[position] = parsed
+        else:
+            if isinstance(node, dict) and node.get(position) is None:
+                node[position] = default if isinstance(default, dict | list) else {}
+            node = node[position]
+    places.overridden.add(".".join(steps))
+    return None
+
+
+def _validate(raw: dict[str, Any], base: Path, places: Places) -> tuple[StudyConfig | None, list[Problem]]:
+    """The configuration, or None, and all problems: of single fields, then between the fields that are sound."""
+    problems: list[Problem] = []
+    wrong: list[str] = []
+    try:
+        config = StudyConfig.model_validate(raw)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        problems = [problem_of(detail["loc"], detail, places) for detail in details]
+        pruned, wrong = _without(raw, [detail["loc"] for detail in details])
+        try:
+            config = StudyConfig.model_validate(pruned)
+        except ValidationError:
+            return None, problems
+    config, found = _resolve(config, base, places)
+    problems += found
+    for finding in check(config):
+        if not any(_overlap(key, read) for key in wrong for read in finding.reads):
+            problems.append(Problem(finding.what, places.of(finding.key), finding.fix))
+    return config, problems
+
+
+def _resolve(config: StudyConfig, base: Path, places: Places) -> tuple[StudyConfig, list[Problem]]:
+    """``config`` with absolute paths and the sizes of its checkpoints."""
+
+    def absolute(path: str) -> str:
+        return str((base / Path(path).expanduser()).resolve())
+
+    corpus, models = config.corpus, []
+    problems: list[Problem] = []
+    sources = {name: source if source == "builtin" else absolute(source) for name, source in corpus.sources.items()}
+    tokenizer = None if corpus.tokenizer is None else absolute(corpus.tokenizer)
+    for index, model in enumerate(config.models):
+        if model.init_from is not None:
+            model = model.model_copy(update={"init_from": absolute(model.init_from)})
+        try:
+            models.append(with_checkpoint_sizes(model, places.of(f"models.{index}")))
+        except UserError as error:
+            problems += error.problems
+            models.append(model)
+    corpus = corpus.model_copy(update={"sources": sources, "tokenizer": tokenizer})
+    return config.model_copy(update={"corpus": corpus, "models": models}), problems
+
+
+def _without(raw: dict[str, Any], locs: Iterable[tuple[int | str, ...]]) -> tuple[dict[str, Any], list[str]]:
+    """A copy of ``raw`` without the innermost keys that ``locs`` lead to, and those keys, dotted."""
+    pruned = copy.deepcopy(raw)
+    targets: list[tuple[dict[Any, Any], Any, str]] = []
+    for loc in locs:
+        node: Any = pruned
+        trail: list[str] = []
+        target = None
+        for step in loc:
+            names = {str(name): name for name in node} if isinstance(node, dict) else {}
+            trail.append(str(step))
+            if str(step) in names:
+                target = (node, names[str(step)], ".".join(trail))
+                node = node[names[str(step)]]
+            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+                node = node[step]
+            else:
+                break
+        if target is not None:
+            targets.append(target)
+    for mapping, name, _ in targets:
+        mapping.pop(name, None)
+    return pruned, [key for *_, key in targets]
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")

@@ -1,0 +1,177 @@
+"""From a study's config to the runs it needs: pilots before the plan, final runs after it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from speciate.errors import Problem, UserError
+from speciate.runs.spec import ModelSpec, Phase, RunSpec
+from speciate.storage import digest, file_digest
+from speciate.study.config import ModelConfig, StudyConfig
+
+SEED_STRIDE = 1000  # study seed 1 must not replay the extra seeds of study seed 0
+
+
+def model_spec(config: StudyConfig, model: ModelConfig, vocab_size: int) -> ModelSpec:
+    """The architecture of one of the study's models; vocabulary and weights of a local checkpoint are its own."""
+    spec = ModelSpec(
+        architecture=model.architecture,
+        hidden_size=model.hidden_size,
+        layers=model.layers,
+        heads=model.heads,
+        intermediate_size=model.intermediate_size,
+        vocab_size=vocab_size,
+        sequence_length=config.training.sequence_length,
+    )
+    if model.init_from is None:
+        return spec
+    folder = Path(model.init_from)
+    found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    weights = {path.name: file_digest(path) for path in sorted(folder.glob("*.safetensors"))}
+    if not weights:
+        raise UserError(Problem("no *.safetensors file", str(folder), "save the model with save_pretrained()"))
+    return replace(
+        spec,
+        vocab_size=found["vocab_size"],
+        tie_embeddings=found.get("tie_word_embeddings", False),
+        init_from=model.init_from,
+        init_digest=digest(weights),
+    )
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """A continued run of the study and what the ledger calls it.
+
+    ``spec.name`` has the horizon in it and is unique; ``label`` has not: the horizons of a run are one run.
+    """
+
+    model: str
+    ratio: float
+    seed: int
+    trunk_seed: int
+    spec: RunSpec
+
+    @property
+    def label(self) -> str:
+        """The ledger's ``run``."""
+        return f"{self.model}-r{self.ratio:.3f}-s{self.seed}" + (f"-t{self.trunk_seed}" if self.trunk_seed else "")
+
+    @property
+    def trunk(self) -> str:
+        """The ledger's ``trunk``: the starting model."""
+        return f"{self.model}-t{self.trunk_seed}"
+
+
+def continued_run(
+    config: StudyConfig, base: RunSpec, model: str, ratio: float, seed: int, trunk_seed: int, tokens: int
+) -> StudyRun:
+    """``base`` (a trunk, or no phase at all for a checkpoint) continued on a mixture for ``tokens``."""
+    phase = Phase(
+        mixture=config.mixture(ratio),
+        tokens=tokens,
+        learning_rate=config.pilot.learning_rate,
+        warmup_tokens=config.pilot.warmup_tokens,
+        schedule=config.training.schedule,
+        reset_optimizer=config.pilot.reset_optimizer,
+        order_seed=config.seed * SEED_STRIDE + seed,
+    )
+    run = StudyRun(model, ratio, seed, trunk_seed, base)
+    return replace(run, spec=replace(base, name=f"{run.label}@{tokens}", phases=(*base.phases, phase)))
+
+
+def base_run(config: StudyConfig, model: ModelConfig, spec: ModelSpec, corpus_digest: str, trunk_seed: int) -> RunSpec:
+    """The general pretraining that the continued runs of one model and trunk seed share."""
+    training, seed = config.training, config.seed * SEED_STRIDE + trunk_seed
+    trunk = Phase(
+        mixture=config.mixture(0.0),
+        tokens=config.trunk.tokens,
+        learning_rate=training.learning_rate,
+        warmup_tokens=training.warmup_tokens,
+        schedule=training.schedule,
+        order_seed=seed,
+    )
+    return RunSpec(
+        name="",
+        model=spec,
+        init_seed=seed,
+        phases=() if model.init_from is not None else (trunk,),
+        batch_sequences=training.batch_sequences,
+        corpus_digest=corpus_digest,
+        precision=training.precision,
+        threads=config.compute.threads,
+        beta1=training.beta1,
+        beta2=training.beta2,
+        weight_decay=training.weight_decay,
+        grad_clip=training.grad_clip,
+    )
+
+
+def pilot_runs(config: StudyConfig, corpus_digest: str, vocab_size: int) -> list[StudyRun]:
+    """Every pilot: models x trunk seeds x ratios, and the extra seeds at their ratios."""
+    runs = []
+    for model in config.models:
+        spec = model_spec(config, model, vocab_size)
+        for trunk_seed in config.trunk.seeds:
+            base = base_run(config, model, spec, corpus_digest, trunk_seed)
+            for ratio in config.pilot.ratios:
+                for seed in [0, *config.pilot.extra_seeds.get(ratio, [])]:
+                    runs.append(continued_run(config, base, model.name, ratio, seed, trunk_seed, config.pilot.tokens))
+    return runs
+
+
+def planned_model(config: StudyConfig, vocab_size: int) -> tuple[ModelConfig, ModelSpec]:
+    """The model the plan is for: the named one, else the largest."""
+    pairs = [(model, model_spec(config, model, vocab_size)) for model in config.models]
+    if config.plan.model is not None:
+        return next(pair for pair in pairs if pair[0].name == config.plan.model)
+    return max(pairs, key=lambda pair: pair[1].params)
+
+
+def final_ratios(config: StudyConfig, planned: float) -> list[float]:
+    """The planned ratio, then its nearest neighbours among the pilots' ratios on either side.
+
+    >>> final_ratios(StudyConfig(), 0.6)
+    [0.6, 0.5, 0.75]
+    """
+    tried, count = sorted(config.pilot.ratios), config.plan.neighbours
+    below = [ratio for ratio in tried if ratio < planned][::-1][:count]
+    above = [ratio for ratio in tried if ratio > planned][:count]
+    return [planned, *below, *above]
+
+
+def final_runs(config: StudyConfig, planned: float, corpus_digest: str, vocab_size: int) -> list[StudyRun]:
+    """The planned ratio and its neighbours, to the horizon.
+
+    The planned ratio is a run nobody has seen: an order of the text of its own. The neighbours go on
+    from where their pilots stopped, so the tree trains only what lies beyond.
+    """
+    model, spec = planned_model(config, vocab_size)
+    trunk_seed = config.trunk.seeds[0]
+    base = base_run(config, model, spec, corpus_digest, trunk_seed)
+    fresh = 1 + max([0, *(seed for seeds in config.pilot.extra_seeds.values() for seed in seeds)])
+    return [
+        continued_run(
+            config, base, model.name, ratio, fresh if ratio == planned else 0, trunk_seed, config.plan.horizon_tokens
+        )
+        for ratio in final_ratios(config, planned)
+    ]
+
+
+def measured_tokens(config: StudyConfig, phase_tokens: int, *, continued: bool) -> list[int]:
+    """Token counts within a phase at which every held-out set is measured: 0, log-spaced steps, the end.
+
+    The grid is laid over the pilots (or the trunk) and goes on at the same spacing beyond, so that a
+    run continued to a longer horizon measures at the same places as one trained in one piece.
+    """
+    step = config.training.tokens_per_step
+    length = config.pilot.tokens if continued else config.trunk.tokens
+    first, last = 2, max(3, length // step)
+    growth = (last / first) ** (1 / (config.evaluation.points - 1))
+    steps = {round(first * growth**i) for i in range(config.evaluation.points)}
+    beyond = math.ceil(math.log(max(phase_tokens // step, last) / last, growth))
+    steps |= {round(last * growth**i) for i in range(beyond)}
+    return [0, *sorted(s * step for s in steps if s * step < phase_tokens), phase_tokens]

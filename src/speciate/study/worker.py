@@ -1,0 +1,82 @@
+"""What a worker process runs: ``python -m speciate.study.worker STUDY_DIR``, tasks on stdin.
+
+It is here, not in ``training``, because a node is trained on a corpus and measured by ``evaluation``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from speciate.corpus.shards import Corpus
+from speciate.corpus.stream import Stream
+from speciate.evaluation.heldout import HeldOut
+from speciate.runs.tree import Node, RunTree
+from speciate.study.config import StudyConfig
+from speciate.study.layout import Layout
+from speciate.study.load import load_study
+from speciate.study.specs import measured_tokens
+from speciate.training.node import train_node
+from speciate.training.worker import serve
+
+
+def held_out_sets(config: StudyConfig, corpus: Corpus) -> HeldOut:
+    """Every domain's held-out set, and "general": the general mixture's weighted mean."""
+    return HeldOut(
+        corpus,
+        domains=corpus.domains,
+        groups={"general": dict(config.mixture(0.0))},
+        tokens_per_set=config.evaluation.tokens_per_set,
+        sequence_length=config.training.sequence_length,
+    )
+
+
+def node_stream(node: Node, corpus: Corpus) -> Stream:
+    """The text of the run that a node is a part of."""
+    spec = node.spec
+    phases = [(phase.mixture, phase.tokens, phase.order_seed) for phase in spec.phases]
+    return Stream(corpus.train, phases, spec.init_seed, spec.model.sequence_length)
+
+
+def node_measured_tokens(config: StudyConfig, node: Node) -> list[int]:
+    """Where a node is measured: the grid of its phase beyond its start, and the starting model of a continued run."""
+    continued = node.phase_index > 0 or node.spec.model.init_from is not None
+    grid = measured_tokens(config, node.end_tokens, continued=continued)
+    start_too = continued and node.start_tokens == 0
+    return [tokens for tokens in grid if tokens > node.start_tokens or (tokens == 0 and start_too)]
+
+
+def main(root: Path) -> None:
+    """Train the nodes named on stdin until it closes."""
+    layout = Layout(root)
+    config = load_study(layout.config)
+    corpus = Corpus.open(layout.corpus, verify=False)  # the stage has verified every shard before it starts workers
+    held_out = held_out_sets(config, corpus)
+
+    def train(key: str, progress: Callable[[int, float], None], stop: Callable[[], bool]) -> str:
+        tree = RunTree.from_json(json.loads(layout.nodes.read_text(encoding="utf-8")))  # it grows after the plan
+        node = tree.node(key)
+
+        def measure(model: Any, tokens: int) -> list[dict[str, Any]]:
+            return held_out.measure(model, node.spec.precision)
+
+        return train_node(
+            node,
+            node_stream(node, corpus),
+            layout.runs,
+            measure=measure,
+            eval_tokens=node_measured_tokens(config, node),
+            eval_hash=held_out.hash,
+            checkpoint_seconds=config.compute.checkpoint_seconds,
+            progress=progress,
+            stop=stop,
+        )
+
+    serve(train)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from speciate.cli.main import main
+
+
+def general_change(ratio: float, tokens: float) -> float:
+    """A general loss that jumps by .3 R^2 and then falls, slower at higher ratios: turns within the table."""
+    t = tokens / 1e9
+    return 0.3 * ratio**2 + t**0.1 * (0.05 * ratio - (0.06 - 0.05 * ratio) * math.log(t + 1e-9) / 10)
+
+
+def write_table(path: Path, ratios: tuple[float, ...]) -> None:
+    rows = ["run,trunk,params,tokens,domain_ratio,eval_on,loss"]
+    for ratio in ratios:
+        for eval_on in ("general", "law"):
+            rows.append(f"r{ratio},base,1e8,0,{ratio},{eval_on},3.0")
+            for step in range(16):
+                tokens = 1e8 * 1.3**step
+                change = general_change(ratio, tokens) if eval_on == "general" else -0.2 * math.log1p(tokens / 1e8)
+                rows.append(f"r{ratio},base,1e8,{tokens:.0f},{ratio},{eval_on},{3 + change:.6f}")
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def test_plan_mixture_decides_or_says_that_it_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "runs.csv"
+    write_table(table, (0.1, 0.25, 0.5, 0.75))
+    code = main(["plan", "mixture", str(table), "--domain", "law", "--bootstrap", "100", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert code == (0 if found["decided"] else 3)
+    assert found["models"][0]["params"] == 1e8
+    assert {ratio["domain_ratio"] for ratio in found["models"][0]["ratios"]} == {0.1, 0.25, 0.5, 0.75}
+    assert main(["plan", "mixture", str(table), "--domain", "law", "--bootstrap", "100"]) == code
+    assert len(capsys.readouterr().out.splitlines()) >= 5
+
+
+def test_bad_tables_are_the_users_error_with_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "runs.csv"
+    table.write_text("run,params,tokens,domain_ratio,eval_on\na,1e8,-5,1.5,general\n", encoding="utf-8")
+    assert main(["plan", "mixture", str(table), "--json"]) == 2
+    text = json.dumps(json.loads(capsys.readouterr().out)["problems"])
+    assert "-5" in text and "1.5" in text and "loss" in text
+    for name, content in [("empty.csv", b""), ("latin.csv", "run,é".encode("latin-1")), ("x.parquet", b"PAR1junk")]:
+        (tmp_path / name).write_bytes(content)
+        assert main(["plan", "mixture", str(tmp_path / name)]) == 2, name
+        assert "Traceback" not in capsys.readouterr().err
+    assert main(["plan", "mixture", str(tmp_path / "absent.csv")]) == 2

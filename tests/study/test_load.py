@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speciate.errors import UserError
+from speciate.study.config import StudyConfig
+from speciate.study.load import load_study, parse_study, study_yaml
+from speciate.study.template import study_template
+
+HERE = Path("/tmp")
+
+
+def problems(text: str, *overrides: str) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        parse_study(text, "study.yaml", HERE, overrides)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_template_is_the_defaults() -> None:
+    assert parse_study(study_template(), "template", HERE) == StudyConfig()
+
+
+def test_every_field_has_a_sentence_in_the_template() -> None:
+    text = study_template()
+    config = StudyConfig().model_dump()
+    for section, values in config.items():
+        assert f"\n{section}:" in text
+        for name in values if isinstance(values, dict) else ():
+            line = text.index(f"\n  {name}:")
+            assert text[:line].splitlines()[-1].lstrip().startswith("#")
+
+
+def test_a_resolved_study_reads_back_as_equal(tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    text = "{corpus: {sources: {a: text, docs_math: builtin}, general: [docs_math], domain: a}, name: 'é: #1'}"
+    config = parse_study(text, "study.yaml", tmp_path)
+    assert config.corpus.sources["a"] == str(tmp_path / "text")
+    assert parse_study(study_yaml(config), "again", HERE) == config
+
+
+def test_numbers_as_people_write_them() -> None:
+    text = "{training: {learning_rate: 1e-3}, pilot: {tokens: 4_096}, evaluation: {tokens_per_set: 1e4}}"
+    config = parse_study(text, "s", HERE, ["plan.horizon_tokens=8.192e3", "pilot.warmup_tokens=0"])
+    assert config.training.learning_rate == 1e-3
+    assert (config.pilot.tokens, config.plan.horizon_tokens, config.evaluation.tokens_per_set) == (4096, 8192, 10000)
+
+
+def test_a_section_with_all_lines_commented_out_is_its_defaults() -> None:
+    assert parse_study("pilot:\n  # tokens: 1\nname: x\n", "s", HERE).pilot == StudyConfig().pilot
+
+
+def test_all_problems_at_once_each_with_its_place() -> None:
+    text = """
+seed: yes
+corpus: {sources: {a: /nope/text, code_pyton: builtin}, general: [a, b], domain: a, cap_megabits: 3}
+models: [{name: x, hidden_size: 10, heads: 3}, {name: x}]
+pilot:
+  ratios: [0.5, 1.5]
+  tokens: 5000
+  tolerence: 3
+plan: {horizon_tokens: 4096, tolerance: .nan, model: zz}
+ratios: [1]
+"""
+    found = "\n".join(problems(text, "plan.level=2", "junk", "evaluation.pionts=3"))
+    for part in [
+        "study.yaml line 2, seed: True is not allowed",
+        "cap_megabits; did you mean cap_megabytes?",
+        "/nope/text does not exist",
+        "did you mean code_python?",
+        "no source is called b",
+        "a is both general and the specialisation",
+        "hidden_size 10 is not a multiple of heads 3; use 9 or 12",
+        "two models are called x",
+        "study.yaml line 6, pilot.ratios.1: 1.5 is not allowed",
+        "study.yaml line 7, pilot.tokens: 5000 tokens are not a whole number of optimizer steps of 4096 tokens; the",
+        "unknown key tolerence; did you mean plan.tolerance?",
+        "no longer than a pilot",
+        "nan is not allowed",
+        "no model is called zz",
+        "unknown key ratios; did you mean pilot.ratios?",
+        "override plan.level: 2 is not allowed",
+        "override 'junk': not of the form",
+        "override evaluation.pionts: unknown key pionts; did you mean points?",
+    ]:  # fmt: skip
+        assert part in found, (part, found)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ("# only a comment\n", "the file is empty"),
+        ("just words", "not keys and values"),
+        ("[1, 2]", "not keys and values"),
+        ("a: [1", "study.yaml line 1"),
+        ("name: a\nname: b\n", "study.yaml line 2: name is given twice"),
+        ("pilot:\n  tokens: 4096\n  tokens: 8192\n", "pilot.tokens is given twice"),
+        ("a: 1\n---\nb: 2\n", "not valid YAML"),
+        ("name: \x00", "not valid YAML"),
+        ("name: !!python/object/apply:os.system ['true']", "not valid YAML"),
+        ("seed: " + "9" * 5000, "not valid YAML"),
+        ("name: 2024-13-45", "not valid YAML"),
+        ("? [a, b]\n: 1", "not valid YAML"),
+        ("[" * 5000, "nested too deeply"),
+        ("&a [*a]", "not keys and values"),
+        ("&a {name: *a}", "not allowed"),
+        ("models: []", "models"),
+        ("models: [{hidden_size: 8}]", "models.0.name: missing"),
+        ("models: 3", "models"),
+        ("models: [{name: ../x}]", "models.0.name"),
+        ("decide: split", "decide: 'split' is not allowed"),
+        ("pilot: {ratios: []}", "pilot.ratios"),
+        ("pilot: {ratios: [0]}", "pilot.ratios.0"),
+        ("pilot: {ratios: [0.5, 0.5]}", "a ratio is given twice"),
+        ("pilot: {extra_seeds: {0.4: [1]}}", "0.4 is not one of pilot.ratios"),
+        ("pilot: {extra_seeds: {0.5: [0]}}", "a seed is given twice"),
+        ("trunk: {seeds: [1, 1]}", "a seed is given twice"),
+        ("corpus: {general: {docs_math: 0}}", "all weights are 0"),
+        ("corpus: {general: {docs_math: -1}}", "corpus.general.docs_math"),
+        ("corpus: {general: [docs_math, docs_math]}", "a domain is named twice"),
+        ("corpus: {tokenizer: nowhere.json}", "nowhere.json does not exist"),
+        ("training: {learning_rate: .inf}", "learning_rate"),
+        ("training: {learning_rate: fast}", "'fast' is not allowed"),
+        ("pilot: {warmup_tokens: 9e9}", "does not end within pilot.tokens"),
+        ("evaluation: {tokens_per_set: 10}", "less than one sequence"),
+        ("models: [{name: x, init_from: nowhere}]", "not a folder with a config.json"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, message: str) -> None:
+    assert any(message in problem for problem in problems(text)), problems(text)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes("name: é".encode("latin-1"))
+    for name, message in [("latin.yaml", "byte 6 is not UTF-8"), ("absent.yaml", "no such file"), ("", "folder")]:
+        with pytest.raises(UserError, match=message):
+            load_study(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("plan.tolerance", "not of the form"),
+        ("=3", "not of the form"),
+        ("plan..level=3", "not of the form"),
+        ("plan.level=[", "not valid YAML"),
+        ("plan.level.x=1", "plan.level has no part called x"),
+        ("models.7.layers=1", "models has no part called 7"),
+        ("nothing.at.all=1", "override nothing: unknown key nothing"),
+    ],
+)
+def test_wrong_overrides(override: str, message: str) -> None:
+    assert any(message in problem for problem in problems("name: x", override)), problems("name: x", override)
+
+
+def test_overrides_change_one_value_and_keep_the_rest() -> None:
+    config = parse_study(
+        "name: x",
+        "s",
+        HERE,
+        ["models.1.layers=2", "pilot.ratios=[0.1, 0.5]", "corpus.general={docs_math: 1}", "name=5.0 b"],
+    )
+    assert config.models[1].layers == 2 and config.models[0] == StudyConfig().models[0]
+    assert config.pilot.ratios == [0.1, 0.5] and config.corpus.general == {"docs_math": 1.0} and config.name == "5.0 b"
+
+
+def test_a_checkpoint_gives_its_sizes(tmp_path: Path) -> None:
+    sizes = {"model_type": "qwen2", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    found = sizes | {"intermediate_size": 80, "num_key_value_heads": 4}
+    (tmp_path / "config.json").write_text(json.dumps(found), encoding="utf-8")
+    text = "{models: [{name: x, init_from: .}], corpus: {tokenizer: .}}"
+    model = parse_study(text, "s", tmp_path).models[0]
+    assert (model.architecture, model.hidden_size, model.layers, model.intermediate_size) == ("qwen2", 32, 2, 80)
+    config = parse_study(text, "s", tmp_path)
+    assert parse_study(study_yaml(config), "s", tmp_path) == config
+    with pytest.raises(UserError, match=r"hidden_size is 64, but the checkpoint's is 32"):
+        parse_study("{models: [{name: x, init_from: ., hidden_size: 64}], corpus: {tokenizer: .}}", "s", tmp_path)
+    with pytest.raises(UserError, match="no tokenizer is given"):
+        parse_study("models: [{name: x, init_from: .}]", "s", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(found | {"num_key_value_heads": 1}), encoding="utf-8")
+    with pytest.raises(UserError, match="grouped-query"):
+        parse_study(text, "s", tmp_path)
+    (tmp_path / "config.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(UserError, match="does not describe a model"):
+        parse_study(text, "s", tmp_path)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_study_or_a_user_error(text: str) -> None:
+    try:
+        parse_study(text, "study.yaml", HERE)
+    except UserError as error:
+        assert error.problems
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "ratios", "0", "x"]), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*StudyConfig.model_fields, "x"]), JSON, min_size=1, max_size=4))
+def test_any_values_in_known_places_are_a_study_or_a_user_error(values: dict[str, object]) -> None:
+    try:
+        parse_study(json.dumps(values), "study.yaml", HERE)
+    except UserError as error:
+        assert error.problems
+
+
+def test_mixtures_sum_to_one_and_are_sorted() -> None:
+    for ratio in (0.0, 0.3, 1.0):
+        mixture = StudyConfig().mixture(ratio)
+        assert sum(weight for _, weight in mixture) == pytest.approx(1)
+        assert [name for name, _ in mixture] == sorted(name for name, _ in mixture)
+    assert StudyConfig().mixture(1.0) == (("code_cpp", 1.0),)
