@@ -42,7 +42,7 @@ def run_demo(minutes: float, out: Path | None, seed: int, console: Console) -> S
 def demo_study(seed: int, scale: float) -> str:
     """The demo's study.yaml with every token count scaled (whole optimizer steps) and the seed set.
 
-    >>> "horizon_tokens: 737280" in demo_study(0, 0.5)
+    >>> "horizon_tokens: 983040" in demo_study(0, 0.5)
     True
     """
     text = (resources.files("speciate.study") / "demo.yaml").read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def demo_study(seed: int, scale: float) -> str:
         raw[section][key] = max(1, round(raw[section][key] * scale / step)) * step
     raw["seed"] = seed
     header = "# Written by `speciate demo`; `speciate run` on this file goes on with it.\n"
-    return header + yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=120)
+    return header + str(yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=120))
 
 
 def demo_scale(minutes: float, console: Console) -> float:

@@ -7,11 +7,14 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from speciate.corpus.shards import Corpus
 from speciate.errors import Problem, UserError
+from speciate.evaluation.identity import eval_hash
 from speciate.runs.spec import ModelSpec, Phase, RunSpec
 from speciate.storage import digest, file_digest
 from speciate.study.config import ModelConfig, StudyConfig
 
+CLOSEST = 0.03  # a neighbour nearer to the planned ratio than this would only repeat it
 SEED_STRIDE = 1000  # study seed 1 must not replay the extra seeds of study seed 0
 
 
@@ -134,12 +137,12 @@ def planned_model(config: StudyConfig, vocab_size: int) -> tuple[ModelConfig, Mo
 def final_ratios(config: StudyConfig, planned: float) -> list[float]:
     """The planned ratio, then its nearest neighbours among the pilots' ratios on either side.
 
-    >>> final_ratios(StudyConfig(), 0.6)
-    [0.6, 0.5, 0.75]
+    >>> final_ratios(StudyConfig(), 0.6), final_ratios(StudyConfig(), 0.51)
+    ([0.6, 0.5, 0.75], [0.51, 0.25, 0.75])
     """
     tried, count = sorted(config.pilot.ratios), config.plan.neighbours
-    below = [ratio for ratio in tried if ratio < planned][::-1][:count]
-    above = [ratio for ratio in tried if ratio > planned][:count]
+    below = [ratio for ratio in tried if ratio <= planned - CLOSEST][::-1][:count]
+    above = [ratio for ratio in tried if ratio >= planned + CLOSEST][:count]
     return [planned, *below, *above]
 
 
@@ -159,6 +162,18 @@ def final_runs(config: StudyConfig, planned: float, corpus_digest: str, vocab_si
         )
         for ratio in final_ratios(config, planned)
     ]
+
+
+def evaluation_groups(config: StudyConfig) -> dict[str, dict[str, float]]:
+    """Evaluation sets beside the domains' own: "general" is the general mixture's weighted mean."""
+    return {"general": dict(config.mixture(0.0))}
+
+
+def study_eval_hash(config: StudyConfig, corpus: Corpus) -> str:
+    """The ledger's ``eval_hash``: which held-out windows every loss of the study is measured on."""
+    held_out = {domain: corpus.held_out[domain].sha256 for domain in corpus.domains}
+    tokens_per_set, length = config.evaluation.tokens_per_set, config.training.sequence_length
+    return eval_hash(held_out, evaluation_groups(config), tokens_per_set, length)
 
 
 def measured_tokens(config: StudyConfig, phase_tokens: int, *, continued: bool) -> list[int]:

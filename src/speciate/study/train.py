@@ -20,7 +20,7 @@ from speciate.study.config import StudyConfig
 from speciate.study.layout import Layout
 from speciate.study.progress import TreeProgressBar
 from speciate.study.rows import ledger_rows
-from speciate.study.specs import StudyRun, final_runs, pilot_runs
+from speciate.study.specs import StudyRun, final_runs, pilot_runs, study_eval_hash
 
 
 def study_runs(config: StudyConfig, layout: Layout, corpus: Corpus) -> list[StudyRun]:
@@ -34,13 +34,11 @@ def study_runs(config: StudyConfig, layout: Layout, corpus: Corpus) -> list[Stud
 
 def train(config: StudyConfig, layout: Layout, corpus: Corpus, title: str, console: Console) -> dict[str, Any]:
     """Train what the tree still lacks, then write the ledger, the tree and what it cost. Returns the cost."""
-    from speciate.study.worker import held_out_sets
-    from speciate.training.executor import run_nodes  # training needs torch, so only here
+    from speciate.training.executor import run_nodes  # pid locks and processes: only for those who train
 
     runs = study_runs(config, layout, corpus)
     tree = build_tree([run.spec for run in runs])
     write_atomic(layout.nodes, canonical_json(tree.to_json()))
-    held_out_hash = held_out_sets(config, corpus).hash
     started = time.monotonic()
     try:
         with TreeProgressBar(tree, title, console) as bar:
@@ -51,7 +49,7 @@ def train(config: StudyConfig, layout: Layout, corpus: Corpus, title: str, conso
                 processes=config.compute.processes,
                 threads=config.compute.threads,
                 progress=bar.update,
-                eval_hash=held_out_hash,
+                eval_hash=study_eval_hash(config, corpus),
             )
     finally:  # time spent on a launch that was interrupted is spent all the same
         cost = _add_cost(layout, tree, time.monotonic() - started)

@@ -18,7 +18,7 @@ from speciate.runs.tree import Node, RunTree
 from speciate.study.config import StudyConfig
 from speciate.study.layout import Layout
 from speciate.study.load import load_study
-from speciate.study.specs import measured_tokens
+from speciate.study.specs import evaluation_groups, measured_tokens, study_eval_hash
 from speciate.training.node import train_node
 from speciate.training.worker import serve
 
@@ -28,7 +28,7 @@ def held_out_sets(config: StudyConfig, corpus: Corpus) -> HeldOut:
     return HeldOut(
         corpus,
         domains=corpus.domains,
-        groups={"general": dict(config.mixture(0.0))},
+        groups=evaluation_groups(config),
         tokens_per_set=config.evaluation.tokens_per_set,
         sequence_length=config.training.sequence_length,
     )
@@ -55,6 +55,7 @@ def main(root: Path) -> None:
     config = load_study(layout.config)
     corpus = Corpus.open(layout.corpus, verify=False)  # the stage has verified every shard before it starts workers
     held_out = held_out_sets(config, corpus)
+    identity = study_eval_hash(config, corpus)
 
     def train(key: str, progress: Callable[[int, float], None], stop: Callable[[], bool]) -> str:
         tree = RunTree.from_json(json.loads(layout.nodes.read_text(encoding="utf-8")))  # it grows after the plan
@@ -69,7 +70,7 @@ def main(root: Path) -> None:
             layout.runs,
             measure=measure,
             eval_tokens=node_measured_tokens(config, node),
-            eval_hash=held_out.hash,
+            eval_hash=identity,
             checkpoint_seconds=config.compute.checkpoint_seconds,
             progress=progress,
             stop=stop,

@@ -1,0 +1,135 @@
+"""A ModelSpec becomes an ordinary `transformers` model, and a trained node an ordinary Hugging Face folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from speciate.errors import Problem, UserError
+from speciate.runs.spec import ModelSpec, RunSpec
+from speciate.training import attention
+
+CausalLM = LlamaForCausalLM | Qwen2ForCausalLM
+
+
+def device() -> torch.device:
+    """The first CUDA device when there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def build_model(spec: ModelSpec, init_seed: int) -> CausalLM:
+    """A Llama or Qwen2 model in float32 on `device()`, in training mode, without dropout.
+
+    Weights are drawn from ``init_seed`` (on the CPU, so that they are the same on any device), or read from the
+    local Hugging Face folder ``spec.init_from``. The caller's random state is left as it was.
+    Raises UserError when that folder cannot be read or holds a model of another shape than ``spec``.
+
+    >>> from speciate.runs.spec import ModelSpec
+    >>> model = build_model(ModelSpec("llama", 16, 1, 2, 32, 64, 8), init_seed=0)
+    >>> type(model).__name__, non_embedding_params(model)
+    ('LlamaForCausalLM', 2608)
+    """
+    attention.register()
+    where = device()
+    name = attention.NAME if where.type == "cpu" else "sdpa"
+    if spec.init_from is not None:
+        model = _read_model(spec, Path(spec.init_from))
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(init_seed)
+            model = LlamaForCausalLM(_config(spec)) if spec.architecture == "llama" else Qwen2ForCausalLM(_config(spec))
+        assert non_embedding_params(model) == spec.params, "ModelSpec.params counts what transformers builds"
+    model.set_attn_implementation(name)
+    torch.nn.Module.to(model, device=where, dtype=torch.float32)  # transformers' own wrapper of it has no types
+    model.train()
+    return model
+
+
+def non_embedding_params(model: torch.nn.Module) -> int:
+    """Trainable parameters N of a causal LM without its token embedding and output head."""
+    outside = ("embed_tokens.", "lm_head.")
+    return sum(p.numel() for n, p in model.named_parameters() if not any(part in n for part in outside))
+
+
+def export_model(node_dir: Path, out_dir: Path, tokenizer_path: Path | None = None) -> Path:
+    """Write a node's last checkpoint as a Hugging Face folder that ``AutoModelForCausalLM`` reads.
+
+    ``tokenizer_path`` is the corpus's ``tokenizer.json`` (or a folder with one); it is saved beside the model.
+    Raises UserError when the node has no checkpoint or it is damaged.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    from speciate.corpus.tokenizer import end_of_text_id, load_tokenizer
+    from speciate.training.checkpoint import load_weights, read_checkpoint
+
+    spec_path = node_dir / "spec.json"
+    if not spec_path.exists():
+        raise UserError(Problem("no spec.json", str(node_dir), "give a folder below runs/ that was trained"))
+    spec = RunSpec.from_json(json.loads(spec_path.read_text(encoding="utf-8"))["spec"])
+    model = build_model(spec.model, spec.init_seed)
+    load_weights(model, read_checkpoint(node_dir))
+    model.set_attn_implementation("sdpa")
+    model.save_pretrained(out_dir)
+    if tokenizer_path is not None:
+        plain = load_tokenizer(tokenizer_path)
+        end = plain.id_to_token(end_of_text_id(plain, tokenizer_path))
+        tokenizer: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+            tokenizer_object=plain, eos_token=end, bos_token=end
+        )
+        tokenizer.model_max_length = spec.model.sequence_length
+        tokenizer.save_pretrained(out_dir)
+    return out_dir
+
+
+def _config(spec: ModelSpec) -> Any:
+    shape: dict[str, Any] = {
+        "vocab_size": spec.vocab_size,
+        "hidden_size": spec.hidden_size,
+        "intermediate_size": spec.intermediate_size,
+        "num_hidden_layers": spec.layers,
+        "num_attention_heads": spec.heads,
+        "num_key_value_heads": spec.heads,
+        "max_position_embeddings": spec.sequence_length,
+        "tie_word_embeddings": spec.tie_embeddings,
+        "initializer_range": 0.02,  # transformers' default, and GPT-2's
+        "attention_dropout": 0.0,
+        "bos_token_id": 0,  # <|endoftext|>, id 0 of the corpus's tokenizers
+        "eos_token_id": 0,
+        "use_cache": False,
+    }
+    assert spec.architecture in ("llama", "qwen2"), spec.architecture
+    return LlamaConfig(**shape) if spec.architecture == "llama" else Qwen2Config(**shape)
+
+
+def _read_model(spec: ModelSpec, folder: Path) -> CausalLM:
+    kind = LlamaForCausalLM if spec.architecture == "llama" else Qwen2ForCausalLM
+    if not (folder / "config.json").is_file():
+        raise UserError(Problem("no config.json", str(folder), "give a local Hugging Face model folder as init_from"))
+    try:
+        found_there: Any = kind.from_pretrained(  # with loading info it is a pair, which its types do not say
+            folder, local_files_only=True, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(Problem(f"the model cannot be read ({error})", str(folder), "save it again")) from error
+    model: CausalLM
+    model, loaded = found_there
+    config = model.config
+    found = {"hidden_size": config.hidden_size, "layers": config.num_hidden_layers, "vocab_size": config.vocab_size}
+    found["heads"], found["params"] = config.num_attention_heads, non_embedding_params(model)
+    problems = [
+        Problem(f"{name} is {value} but the run's model has {getattr(spec, name)}", str(folder), "make the two agree")
+        for name, value in found.items()
+        if value != getattr(spec, name)
+    ]
+    problems += [
+        Problem(f"weights are missing: {name}", str(folder), "give a complete model") for name in loaded["missing_keys"]
+    ]
+    if problems:
+        raise UserError(problems)
+    config.attention_dropout, config.use_cache = 0.0, False  # nothing random after the first weights
+    return model

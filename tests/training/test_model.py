@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from speciate.corpus.tokenizer import train_tokenizer
+from speciate.errors import UserError
+from speciate.runs.spec import ModelSpec, RunSpec
+from speciate.runs.tree import RunTree
+from speciate.training.model import build_model, export_model, non_embedding_params
+
+TINY = ModelSpec("llama", 16, 1, 2, 32, 64, 16)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("tie", [True, False])
+def test_counts_and_seeds(architecture: str, tie: bool) -> None:
+    spec = replace(TINY, architecture=architecture, layers=2, tie_embeddings=tie)
+    before = torch.random.get_rng_state()
+    model, same, other = build_model(spec, 1), build_model(spec, 1), build_model(spec, 2)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert non_embedding_params(model) == spec.params
+    assert (model.lm_head.weight is model.model.embed_tokens.weight) == tie
+    assert torch.equal(model.lm_head.weight, same.lm_head.weight)
+    assert not torch.equal(model.lm_head.weight, other.lm_head.weight)
+    assert model.training and all(p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_starts_from_a_folder(tmp_path: Path) -> None:
+    first = build_model(TINY, 3)
+    first.save_pretrained(tmp_path)
+    again = build_model(replace(TINY, init_from=str(tmp_path)), 99)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_says_all_that_is_wrong_with_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no config.json"):
+        build_model(replace(TINY, init_from=str(tmp_path)), 0)
+    build_model(TINY, 3).save_pretrained(tmp_path)
+    with pytest.raises(UserError) as caught:
+        build_model(replace(TINY, init_from=str(tmp_path), layers=2, vocab_size=65), 0)
+    assert {p.what.split()[0] for p in caught.value.problems} == {"layers", "vocab_size", "params"}
+    (tmp_path / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(UserError, match="cannot be read"):
+        build_model(replace(TINY, init_from=str(tmp_path)), 0)
+
+
+def test_export_is_an_ordinary_folder(short_and_long: RunTree, train: Callable[..., str], tmp_path: Path) -> None:
+    node = short_and_long.nodes[0]
+    with pytest.raises(UserError, match="no spec.json"):
+        export_model(tmp_path / node.key, tmp_path / "out")
+    train(node, tmp_path)
+    train_tokenizer(["some text"], 257).save(str(tmp_path / "tokenizer.json"))
+    out = export_model(tmp_path / node.key, tmp_path / "out", tmp_path / "tokenizer.json")
+    assert "speciate" not in (out / "config.json").read_text(encoding="utf-8")
+    loaded = AutoModelForCausalLM.from_pretrained(out, local_files_only=True)
+    tokens = torch.arange(8)[None]
+    ours = build_model(replace(TINY, init_from=str(out)), 0)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(tokens).logits, ours(tokens).logits)
+    tokenizer = AutoTokenizer.from_pretrained(out, local_files_only=True)
+    assert tokenizer.decode(tokenizer.encode("some text")) == "some text"
+    assert RunSpec.from_json(json.loads((tmp_path / node.key / "spec.json").read_text())["spec"]) == node.spec
