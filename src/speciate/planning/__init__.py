@@ -1,0 +1,1 @@
+"""From measurements to a decision: the mixture, sealed before it is carried out and compared afterwards."""
