@@ -25,15 +25,16 @@ def branch(ratio: float, steps: int, model: ModelSpec = MODEL) -> RunSpec:
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
-def test_flops_agree_with_the_counter_of_torch(architecture: str) -> None:
+@pytest.mark.parametrize("kv_heads", [4, 1])
+def test_flops_agree_with_the_counter_of_torch(architecture: str, kv_heads: int) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     from torch.utils.flop_counter import FlopCounterMode
 
-    spec = ModelSpec(architecture, 64, 3, 4, 160, 512, 128)
+    spec = ModelSpec(architecture, 64, 3, 4, 160, 512, 128, kv_heads=kv_heads)
     config_class = {"llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config}[architecture]
     config = config_class(
-        hidden_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4, intermediate_size=160,
+        hidden_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=kv_heads, intermediate_size=160,
         vocab_size=512, tie_word_embeddings=True, attn_implementation="eager",
     )  # fmt: skip
     model = transformers.AutoModelForCausalLM.from_config(config)

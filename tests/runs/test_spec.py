@@ -15,16 +15,17 @@ RUN = RunSpec("r", MODEL, 0, (Phase((("a", 0.25), ("b", 0.75)), 2048, 1e-3),), 4
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
 @pytest.mark.parametrize("tie", [True, False])
-def test_params_is_the_real_count(architecture: str, tie: bool) -> None:
+@pytest.mark.parametrize("kv_heads", [None, 1, 2])
+def test_params_is_the_real_count(architecture: str, tie: bool, kv_heads: int | None) -> None:
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     pytest.importorskip("torch", reason="torch is not installed")
-    spec = replace(MODEL, architecture=architecture, tie_embeddings=tie)
+    spec = replace(MODEL, architecture=architecture, tie_embeddings=tie, kv_heads=kv_heads)
     config_class = {"llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config}[architecture]
     config = config_class(
         hidden_size=spec.hidden_size,
         num_hidden_layers=spec.layers,
         num_attention_heads=spec.heads,
-        num_key_value_heads=spec.heads,
+        num_key_value_heads=4 if kv_heads is None else kv_heads,
         intermediate_size=spec.intermediate_size,
         vocab_size=spec.vocab_size,
         tie_word_embeddings=tie,
@@ -37,9 +38,12 @@ def test_params_is_the_real_count(architecture: str, tie: bool) -> None:
 
 
 def test_round_trip_through_json() -> None:
-    model = replace(MODEL, init_from="base", init_digest="d")
+    model = replace(MODEL, init_from="base", init_digest="d", kv_heads=2)
     run = replace(RUN, model=model, phases=(RUN.phases[0], replace(RUN.phases[0], schedule="cosine")))
     assert RunSpec.from_json(json.loads(json.dumps(run.to_json()))) == run
+    written_before = RUN.to_json()
+    del written_before["model"]["kv_heads"]  # as a spec.json from before there was the field
+    assert RunSpec.from_json(written_before) == RUN
 
 
 def test_a_sound_run_has_no_problems() -> None:
@@ -55,6 +59,14 @@ def test_every_problem_is_named_at_once() -> None:
     expected = ["int8", "'gpt'", "66 over 4 heads", "not identified", "1500 tokens", "use 1024 or 2048", "'linear'"]
     expected += ["learning_rate is -1.0", "warmup_tokens is -1", "[0.5, 0.6]", "['b', 'a']", "phase 2: 0 tokens"]
     assert [part for part in expected if part not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("kv_heads", "sound"), [(None, True), (1, True), (4, True), (0, False), (3, False), (8, False)]
+)
+def test_key_heads_divide_heads(kv_heads: int | None, sound: bool) -> None:
+    found = [str(p) for p in spec_problems(replace(RUN, model=replace(MODEL, kv_heads=kv_heads)))]
+    assert (found == []) == sound and all(f"4 heads share {kv_heads} kv_heads" in text for text in found)
 
 
 def test_no_phases_and_no_sequences() -> None:

@@ -185,8 +185,8 @@ def _cells(dtype: str, low: float | None, high: float | None) -> st.SearchStrate
         return st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4)
     if dtype == "integer":
         return st.none() | st.integers(1, 2**53 - 1)
-    least = 1 if low == 1 else 5e-324
-    return st.none() | st.floats(least, high or 1.7e308, allow_subnormal=False).map(lambda v: v or 1.0)
+    least = 1 if low == 1 else 1e-30
+    return st.none() | st.floats(least, high or 1e30).map(lambda v: v or 1.0)
 
 
 sound_rows = st.lists(

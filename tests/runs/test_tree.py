@@ -135,7 +135,7 @@ def test_equal_runs_of_two_names_share_everything() -> None:
 
 MODEL_CHANGES = {
     "architecture": "qwen2", "hidden_size": 128, "layers": 3, "heads": 2, "intermediate_size": 192, "vocab_size": 512,
-    "sequence_length": 128, "tie_embeddings": False, "init_digest": "weights",
+    "sequence_length": 128, "tie_embeddings": False, "init_digest": "weights", "kv_heads": 2,
 }  # fmt: skip
 PHASE_CHANGES = {
     "mixture": (("code", 0.5), ("prose", 0.5)), "learning_rate": 2e-3, "warmup_tokens": 256, "schedule": "cosine",
@@ -176,6 +176,7 @@ def test_what_does_not_affect_weights_leaves_the_key() -> None:
         replace(RUN, phases=(replace(PHASE, mixture=(("code", 0), ("prose", 1))),)),  # integers for floats
         replace(RUN, phases=(replace(PHASE, reset_optimizer=False),)),  # the first phase starts with a new one anyway
         replace(RUN, grad_clip=1),
+        replace(RUN, model=replace(MODEL, kv_heads=MODEL.heads)),
     ]
     assert {state_key(spec, 0, 4 * STEP) for spec in same} == {state_key(RUN, 0, 4 * STEP)}
     here, there = (replace(RUN, model=replace(MODEL, init_from=p, init_digest="weights")) for p in ("a", "b"))

@@ -169,6 +169,14 @@ def test_overrides_change_one_value_and_keep_the_rest() -> None:
     assert config.pilot.ratios == [0.1, 0.5] and config.corpus.general == {"docs_math": 1.0} and config.name == "5.0 b"
 
 
+CHECKPOINT = "{models: [{name: x, init_from: .}], corpus: {tokenizer: .}}"
+
+
+def write_config(folder: Path, **found: object) -> None:
+    sizes = {"model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    (folder / "config.json").write_text(json.dumps(sizes | {"intermediate_size": 80} | found), encoding="utf-8")
+
+
 def test_a_checkpoint_gives_its_sizes(tmp_path: Path) -> None:
     sizes = {"model_type": "qwen2", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     found = sizes | {"intermediate_size": 80, "num_key_value_heads": 4}
@@ -182,12 +190,49 @@ def test_a_checkpoint_gives_its_sizes(tmp_path: Path) -> None:
         parse_study("{models: [{name: x, init_from: ., hidden_size: 64}], corpus: {tokenizer: .}}", "s", tmp_path)
     with pytest.raises(UserError, match="no tokenizer is given"):
         parse_study("models: [{name: x, init_from: .}]", "s", tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(found | {"num_key_value_heads": 1}), encoding="utf-8")
-    with pytest.raises(UserError, match="grouped-query"):
-        parse_study(text, "s", tmp_path)
     (tmp_path / "config.json").write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match="does not describe a model"):
         parse_study(text, "s", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("found", "kv_heads"), [({"num_key_value_heads": 2}, 2), ({"num_key_value_heads": None}, 4), ({}, 4)]
+)
+def test_a_checkpoint_may_share_keys_between_heads(found: dict[str, object], kv_heads: int, tmp_path: Path) -> None:
+    write_config(tmp_path, **found, head_dim=8, rope_scaling={"rope_type": "llama3", "factor": 8.0})
+    config = parse_study(CHECKPOINT, "s", tmp_path)
+    assert config.models[0].kv_heads == kv_heads
+    assert parse_study(study_yaml(config), "s", tmp_path) == config
+    again = parse_study(CHECKPOINT, "s", tmp_path, ["models.0.kv_heads=null"])
+    assert again.models[0].kv_heads == kv_heads, "null leaves it to the checkpoint"
+    with pytest.raises(UserError, match=f"kv_heads is 1, but the checkpoint's is {kv_heads}"):
+        parse_study(CHECKPOINT, "s", tmp_path, ["models.0.kv_heads=1"])
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ({"head_dim": 16}, "4 attention heads of size 16, which do not make up its hidden_size of 32"),
+        ({"num_attention_heads": 5}, "5 attention heads, which do not make up its hidden_size of 32"),
+        ({"num_key_value_heads": 3}, "heads 4 is not a multiple of kv_heads 3; use a divisor of heads, for instance 1"),
+        ({"attention_bias": True, "mlp_bias": True}, "has attention_bias(.|\n)*has mlp_bias"),
+        ({"num_attention_heads": 0}, "does not describe a model"),
+        ({"hidden_size": "wide"}, "does not describe a model"),
+        ({"num_key_value_heads": "2"}, "does not describe a model"),
+        ({"model_type": "mistral"}, "architecture mistral"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_continued_says_why(found: dict[str, object], message: str, tmp_path: Path) -> None:
+    write_config(tmp_path, **found)
+    with pytest.raises(UserError, match=message):
+        parse_study(CHECKPOINT, "s", tmp_path)
+
+
+def test_a_model_of_ones_own_may_share_keys_between_heads() -> None:
+    assert parse_study("models: [{name: x, kv_heads: 2}]", "s", HERE).models[0].kv_heads == 2
+    assert "heads 4 is not a multiple of kv_heads 6" in problems("models: [{name: x, kv_heads: 6}]")[0]
+    assert "key and value heads" in problems("models: [{name: x, kv_heads: 0}]")[0]
+    assert "not allowed" in problems("models: [{name: x, kv_heads: yes}]")[0]
 
 
 @given(st.text(max_size=200))

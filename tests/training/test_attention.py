@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from speciate.training.attention import LONGEST, CausalAttention, attention
+from speciate.runs.spec import ModelSpec
+from speciate.training.attention import LONGEST, NAME, CausalAttention, attention
+from speciate.training.model import build_model
+from speciate.training.step import mean_loss
 
 
 @pytest.mark.parametrize("positions", [2, 63, 64, 130])
@@ -57,3 +60,24 @@ def test_what_it_cannot_do_goes_to_torch() -> None:
     torch.testing.assert_close(
         out.transpose(1, 2), scaled_dot_product_attention(long, long, long, is_causal=True, scale=1.0)
     )
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)])
+def test_grouped_keys_train_as_plain_attention_does(
+    architecture: str, kv_heads: int, precision: str, tolerance: float
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("on a CUDA device transformers' own attention is used")
+    spec = ModelSpec(architecture, 32, 2, 4, 64, 97, 80, kv_heads=kv_heads)
+    ours, plain = build_model(spec, 0), build_model(spec, 0)
+    assert ours.config._attn_implementation == NAME
+    plain.set_attn_implementation("eager")
+    samples = torch.randint(97, (3, 81), generator=torch.Generator().manual_seed(0))
+    mine, other = mean_loss(ours, samples, precision), mean_loss(plain, samples, "float32")
+    assert float((mine - other).detach().abs()) < tolerance * float(other.detach())
+    mine.backward()
+    other.backward()
+    for (name, p), q in zip(ours.named_parameters(), plain.parameters(), strict=True):
+        assert (p.grad - q.grad).norm() <= tolerance * q.grad.norm() + 1e-6, name

@@ -20,8 +20,9 @@ TINY = ModelSpec("llama", 16, 1, 2, 32, 64, 16)
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
 @pytest.mark.parametrize("tie", [True, False])
-def test_counts_and_seeds(architecture: str, tie: bool) -> None:
-    spec = replace(TINY, architecture=architecture, layers=2, tie_embeddings=tie)
+@pytest.mark.parametrize("kv_heads", [None, 1])
+def test_counts_and_seeds(architecture: str, tie: bool, kv_heads: int | None) -> None:
+    spec = replace(TINY, architecture=architecture, layers=2, tie_embeddings=tie, kv_heads=kv_heads)
     before = torch.random.get_rng_state()
     model, same, other = build_model(spec, 1), build_model(spec, 1), build_model(spec, 2)
     assert torch.equal(before, torch.random.get_rng_state())
@@ -40,6 +41,28 @@ def test_starts_from_a_folder(tmp_path: Path) -> None:
         assert torch.equal(value, again.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("tie", [True, False])
+def test_a_checkpoint_keeps_its_own_config(architecture: str, tie: bool, tmp_path: Path) -> None:
+    spec = replace(TINY, architecture=architecture, heads=4, kv_heads=2, tie_embeddings=tie)
+    first = build_model(spec, 3)
+    rope = {"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0}
+    kind, config = type(first), first.config
+    config.rope_parameters, config.rms_norm_eps = rope, 1e-5
+    scaled = kind(config)  # the rotary frequencies are computed once, from the config
+    scaled.load_state_dict(first.state_dict())
+    scaled.to(torch.bfloat16).save_pretrained(tmp_path)  # as checkpoints come
+    model = build_model(replace(spec, init_from=str(tmp_path)), 0)
+    assert model.config.rope_parameters == rope and model.config.rms_norm_eps == 1e-5
+    assert non_embedding_params(model) == spec.params
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="eager")
+    tokens = torch.arange(16)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(model(tokens).logits, plain(tokens).logits)
+        assert not torch.allclose(model(tokens).logits, build_model(spec, 3)(tokens).logits, atol=1e-4)
+
+
 def test_says_all_that_is_wrong_with_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no config.json"):
         build_model(replace(TINY, init_from=str(tmp_path)), 0)
@@ -47,6 +70,8 @@ def test_says_all_that_is_wrong_with_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         build_model(replace(TINY, init_from=str(tmp_path), layers=2, vocab_size=65), 0)
     assert {p.what.split()[0] for p in caught.value.problems} == {"layers", "vocab_size", "params"}
+    with pytest.raises(UserError, match="kv_heads is 2 but the run's model has 1"):
+        build_model(replace(TINY, init_from=str(tmp_path), kv_heads=1), 0)
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(UserError, match="cannot be read"):
         build_model(replace(TINY, init_from=str(tmp_path)), 0)

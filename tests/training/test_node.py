@@ -74,12 +74,27 @@ def test_other_evaluation_text_measures_again(short_and_long: RunTree, train: Tr
     node = short_and_long.nodes[0]
     train(node, tmp_path)
     before = results(tmp_path / node.key)
-    (tmp_path / node.key / "metrics.jsonl").unlink()
+    (tmp_path / node.key / "losses.npy").unlink()
     train(node, tmp_path)  # done: nothing happens
-    assert not (tmp_path / node.key / "metrics.jsonl").exists()
+    assert not (tmp_path / node.key / "losses.npy").exists()
     train(node, tmp_path, eval_hash="other")
     assert results(tmp_path / node.key) == before
     assert read_done(tmp_path / node.key, "other") and not read_done(tmp_path / node.key)
+
+
+def test_altered_measurements_are_written_again_from_the_last_checkpoint(
+    short_and_long: RunTree, train: Train, tmp_path: Path
+) -> None:
+    node = short_and_long.nodes[0]
+    train(node, tmp_path)
+    before, metrics = results(tmp_path / node.key), tmp_path / node.key / "metrics.jsonl"
+    for altered in ("", metrics.read_text(encoding="utf-8").replace("loss", "lass"), "[1]\n"):
+        metrics.write_text(altered, encoding="utf-8")
+        assert read_done(metrics.parent) is None
+        train(node, tmp_path)
+        assert results(metrics.parent) == before
+    metrics.unlink()
+    assert read_done(metrics.parent) is None
 
 
 def test_a_loss_that_is_not_finite_is_the_users_to_mend(spec: RunSpec, train: Train, tmp_path: Path) -> None:

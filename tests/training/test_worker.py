@@ -10,9 +10,9 @@ WORKER = str(Path(__file__).with_name("worker_process.py"))
 
 
 def test_protocol(tmp_path: Path) -> None:
-    (tmp_path / "orders.json").write_text('{"b": "user error"}', encoding="utf-8")
+    (tmp_path / "orders.json").write_text('{"b": "user error", "c": "full disk"}', encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
-    tasks = "".join(json.dumps({"key": key}) + "\n" for key in "ab")
+    tasks = "".join(json.dumps({"key": key}) + "\n" for key in "abc")
     ended = subprocess.Popen(
         [sys.executable, WORKER, "fake", str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -24,10 +24,11 @@ def test_protocol(tmp_path: Path) -> None:
     assert ended.stdin is not None and ended.stdout is not None
     ended.stdin.write(tasks)
     ended.stdin.flush()
-    events = [json.loads(ended.stdout.readline()) for _ in range(4)]
+    events = [json.loads(ended.stdout.readline()) for _ in range(5)]
     rest, errors = ended.communicate(timeout=20)  # the input ends, and so does the process
-    assert [event["event"] for event in events] == ["ready", "progress", "done", "error"]
+    assert [event["event"] for event in events] == ["ready", "progress", "done", "error", "error"]
     assert events[3]["problems"] == [["too hot", "run a", "cool it"], ["too cold", "run b", "warm it"]]
+    assert events[4]["problems"][0][:2] == ["No space left on device", "checkpoint"]
     assert rest == "" and "this goes to standard error" in errors
     assert ended.returncode == 0
 

@@ -26,6 +26,8 @@ def fake(root: Path, key: str, progress: Callable[[int, float], None], stop: Cal
         os.kill(os.getpid(), 9)
     if order == "user error":
         raise UserError([Problem("too hot", "run a", "cool it"), Problem("too cold", "run b", "warm it")])
+    if order == "full disk":
+        raise OSError(28, "No space left on device", "checkpoint")
     if order == "bug":
         raise ZeroDivisionError("a bug of ours")
     progress(16, 1000.0)

@@ -39,8 +39,8 @@ def backtest(shape: Shape, curves: Sequence[Curve], reach: float) -> Backtest:
     kept = [_kept(curve, reach) for curve in curves]
     times = [curve.tokens[:n] for curve, n in zip(curves, kept, strict=True)]
     values = [curve.change[:n] for curve, n in zip(curves, kept, strict=True)]
-    fit = fit_group(shape, times, values, max(float(time[-1]) for time in times))
     ends = np.array([curve.tokens[-1] for curve in curves])
+    fit = fit_group(shape, times, values, float(ends.max()))
     predicted = fit.curves(ends[:, None])[:, 0]
     measured = np.array([curve.change[-1] for curve in curves])
     doublings = np.log2(ends / np.array([time[-1] for time in times]))

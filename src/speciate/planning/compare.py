@@ -10,7 +10,8 @@ import pandas as pd
 from scipy.stats import binom
 
 from speciate.errors import NotDecidable, Problem, UserError
-from speciate.planning.seal import row_digests, verify_seal
+from speciate.planning.seal import verify_seal
+from speciate.runs.table import row_digests
 
 TOKENS_APART = 0.005  # a measurement within half a percent of the planned tokens is the planned one
 
@@ -18,8 +19,8 @@ TOKENS_APART = 0.005  # a measurement within half a percent of the planned token
 def compare(plan: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any]:
     """Predicted against measured: {rows, coverage, mae, regret, verdict}; missing is None.
 
-    ``plan``: as sealed, with ``predictions`` (rows of ``planning.decision.predictions``), ``models``,
-    ``general``, ``domain`` and ``level``. ``table``: measurements made since; rows the plan was fitted
+    ``plan``: as sealed, with ``decision`` (the JSON of a ``MixtureDecision``) and ``predictions`` (rows of
+    ``planning.decision.predictions``). ``table``: measurements made since; rows the plan was fitted
     on may be among them, except those it had to predict.
 
     Raises UserError (an altered plan, or one whose fitted rows hold the outcome), NotDecidable (nothing
@@ -31,7 +32,8 @@ def compare(plan: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any]:
         raise UserError(Problem("the plan holds no predictions", "plan", "seal it with its predictions"))
     matches = _match(predicted, table)
     known = set(plan["fitted_row_digests"])
-    seen = [index for _, index in matches if row_digests(table.loc[[index]])[0] in known]
+    digests = dict(zip(table.index, row_digests(table), strict=True))
+    seen = [index for _, index in matches if digests[index] in known]
     if seen:
         runs = ", ".join(sorted({str(table.loc[index, "run"]) for index in seen}))
         fix = "compare with runs that were measured after the plan was sealed"
@@ -39,14 +41,15 @@ def compare(plan: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any]:
     if not matches:
         raise NotDecidable("none of the planned runs has been measured", "carry the plan out, then compare again")
     rows = [_row(prediction, table.loc[index]) for prediction, index in matches]
-    level = float(plan.get("level", 0.9))
+    decision = plan["decision"]
+    level = float(decision["level"])
     coverage = _coverage(rows, level)
     errors = [abs(row["error"]) for row in rows]
     return {
         "rows": rows,
         "coverage": coverage,
         "mae": float(np.mean(errors)),
-        "regret": _regrets(plan, rows, table),
+        "regret": _regrets(decision, rows, table),
         "verdict": coverage["verdict"],
         "seal": plan["seal"],
     }
@@ -114,22 +117,24 @@ def _coverage(rows: Sequence[Mapping[str, Any]], level: float) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _regrets(plan: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], table: pd.DataFrame) -> list[dict[str, Any]]:
+def _regrets(
+    decision: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], table: pd.DataFrame
+) -> list[dict[str, Any]]:
     """Per size: the planned ratio's domain loss against the best measured ratio that turned out feasible.
 
     The chosen ratio is the measured one closest to the planned critical ratio. ``loss_difference``
     (nats/token, 0 or more) is None when the chosen ratio broke the tolerance or nothing was feasible.
     """
     found = []
-    for model in plan.get("models") or []:
+    for model in decision["models"]:
         critical, start = model.get("critical_ratio"), (model.get("start_loss") or {}).get("general")
         mine = [row for row in rows if row["params"] == model["params"]]
-        general = _by_ratio(mine, plan["general"])
-        domain = _by_ratio(mine, plan["domain"])
+        general = _by_ratio(mine, decision["general"])
+        domain = _by_ratio(mine, decision["domain"])
         shared = sorted(set(general) & set(domain))
         if critical is None or start is None or not shared:
             continue
-        start = _start_measured(table, model["params"], plan["general"], mine, start)
+        start = _start_measured(table, model["params"], decision["general"], mine, start)
         feasible = [ratio for ratio in shared if general[ratio] - start <= model["tolerance"]]
         chosen = min(shared, key=lambda ratio: abs(ratio - critical))
         best = min(feasible, key=lambda ratio: domain[ratio]) if feasible else None

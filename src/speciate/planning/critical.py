@@ -121,6 +121,18 @@ def ratio_law(c: Array, k: Array, s: Array, ratio: float | Array) -> Array:
     return np.asarray(c + k * box_cox(log_r, np.asarray(s, dtype=float)), dtype=float)
 
 
+def across_ratios(ratios: Array, losses: Array) -> Array:
+    """Losses (n,) of the tried ratios as the ratio law through them has them; as they are when there are under three.
+
+    The critical ratio is read off this law, so a ratio is called feasible by it too: otherwise one that is
+    a hair below the critical ratio could be called infeasible by its own noise.
+    """
+    if len(ratios) < 3:
+        return losses
+    c, k, s = fit_ratio_law(ratios, losses[None])
+    return np.asarray(ratio_law(c[:, None], k[:, None], s[:, None], ratios[None, :])[0])
+
+
 def tolerated_ratio(c: Array, k: Array, s: Array, tolerance: float | Array) -> Array:
     """Largest R with L(R) <= tolerance, unclipped: (...) -> (...); 0 none, infinity any.
 

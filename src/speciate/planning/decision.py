@@ -20,7 +20,8 @@ Array = NDArray[np.float64]
 class RatioVerdict:
     """A tried ratio at the horizon. ``turning_tokens`` None: its general loss does not turn down.
 
-    Changes are expected losses less the starting model's, nats/token; ``probability`` that a ratio is
+    Changes are expected losses less the starting model's, nats/token, the general one read off the law across
+    ratios (as the critical ratio is); ``probability`` that a ratio is
     feasible, None where run-to-run noise is unknown.
     """
 

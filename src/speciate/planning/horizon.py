@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speciate.planning.critical import (
+    across_ratios,
     fit_critical_law,
     fit_ratio_law,
     rising_with_ratio,
@@ -50,7 +51,8 @@ class CriticalPath:
     turning: Array
     law: tuple[float, float, float] | None
     unit: float
-    feasible: NDArray[np.bool_]  # (n,) tried ratios at the horizon
+    change: Array  # (n,) general change of the tried ratios at the horizon, as the ratio law has it
+    feasible: NDArray[np.bool_]  # (n,) of the same
     probability: Array | None  # (n,)
 
 
@@ -79,7 +81,8 @@ def critical_path(
     if np.sum(np.isfinite(turning) & (turning > 0)) >= 3:
         c, k, s, enough = fit_critical_law(turning[None], general.ratios, unit)
         law = (float(c[0]), float(k[0]), float(s[0])) if enough[0] else None
-    feasible = (rising_with_ratio(slopes[:, POINTS - 1]) <= 0) & (levels[:, POINTS - 1] <= question.tolerance)
+    change = across_ratios(general.ratios, levels[:, POINTS - 1])
+    feasible = (rising_with_ratio(slopes[:, POINTS - 1]) <= 0) & (change <= question.tolerance)
     draws, probability = None, None
     if general.noise is not None:
         drawn = general.mean_draws(wide)
@@ -98,7 +101,7 @@ def critical_path(
         draws = np.clip(np.minimum(tolerated, turned), 0.0, 1.0)
         fine = (rising_with_ratio(moved[:, :, POINTS - 1]) <= 0) & (drawn[:, :, POINTS - 1] <= question.tolerance)
         probability = fine.mean(axis=0)
-    return CriticalPath(wide[shown], point[0][0], point[1][0], draws, turning, law, unit, feasible, probability)
+    return CriticalPath(wide[shown], point[0][0], point[1][0], draws, turning, law, unit, change, feasible, probability)
 
 
 def _weigh(general: Array, domain: Array | None, question: Question) -> Array:

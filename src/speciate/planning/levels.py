@@ -60,6 +60,11 @@ class Levels:
         return float(min(curve.tokens[0] for curve in self.curves))
 
     @property
+    def fitted_from(self) -> float:
+        """Tokens from which on the curves were fitted."""
+        return max(self.first, self.fit.shape.start * self.longest)
+
+    @property
     def longest(self) -> float:
         """Tokens of the longest run."""
         return float(max(curve.tokens[-1] for curve in self.curves))

@@ -61,9 +61,8 @@ def observe(table: pd.DataFrame, general: str = "general", domain: str | None = 
     """Arrange a table (columns of ``docs/design.md``) as curves of the change of loss.
 
     Rows with tokens = 0 are the starting model. A run without one takes it from a run of the same
-    trunk and size. Where a table has ``seed_tokens``, rows without them (first-stage training) are
-    left out. Where trunks are not told apart (no ``trunk`` column), runs whose starting losses are
-    equal share one.
+    trunk and size. Rows with ``seed_tokens`` = 0 are first-stage training and left out, unless all are 0.
+    Where trunks are not told apart (no ``trunk`` column), runs whose starting losses are equal share one.
 
     Raises UserError for every fault of the table at once, NotDecidable when no run has enough rows.
     """
@@ -72,8 +71,9 @@ def observe(table: pd.DataFrame, general: str = "general", domain: str | None = 
         raise UserError(problems)
     domain = choose_domain(table, general, domain)
     table = table[table["eval_on"].isin([general, domain])]
-    if "seed_tokens" in table.columns and (table["seed_tokens"] > 0).any():
-        table = table[table["seed_tokens"] > 0]
+    if "seed_tokens" in table.columns and not (table["seed_tokens"] == 0).all():
+        # 0 is first-stage training; a checkpoint from elsewhere may not say what it has seen (null)
+        table = table[table["seed_tokens"] != 0]
     problems = _mixed(table)
     if problems:
         raise UserError(problems)

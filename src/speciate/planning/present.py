@@ -15,12 +15,12 @@ from speciate.planning.horizon import CriticalPath, Question
 def verdicts(basis: Basis, path: CriticalPath, question: Question) -> tuple[RatioVerdict, ...]:
     """Every tried ratio at the horizon."""
     at = np.array([question.horizon])
-    general, domain = basis.general.means(at)[:, 0], basis.domain.means(at)[:, 0]
+    domain = basis.domain.means(at)[:, 0]
     return tuple(
         RatioVerdict(
             domain_ratio=float(ratio),
             turning_tokens=float(path.turning[i]) if np.isfinite(path.turning[i]) else None,
-            general_change=float(general[i]),
+            general_change=float(path.change[i]),
             domain_change=float(domain[i]),
             feasible=bool(path.feasible[i]),
             probability=None if path.probability is None else float(path.probability[i]),
@@ -48,9 +48,9 @@ def starts(basis: Basis) -> dict[str, float]:
 def curves(basis: Basis, question: Question, level: float, seed: int) -> tuple[Mapping[str, Any], ...]:
     """Losses (nats/token) a run would measure, by ratio and role, with bands where noise is known."""
     last = max(question.horizon, basis.general.longest)
-    tokens = np.geomspace(basis.general.first, last, 40)
     found = []
     for role, levels in (("general", basis.general), ("domain", basis.domain)):
+        tokens = np.geomspace(levels.fitted_from, last, 40)  # a curve says nothing about rows it was not fitted to
         bands = forecast_tried(levels, tokens, level, seed)
         for ratio, result in zip(levels.ratios, bands, strict=True):
             found.append(

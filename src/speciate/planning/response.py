@@ -56,7 +56,7 @@ def draw_bends(
 def _seen(fit: GroupFit, run: int, time: Array, weight: Array) -> tuple[float, float]:
     """Information on s in one run's rows, and the variance of its score per unit noise variance."""
     root = np.sqrt(weight)
-    here = basis_at(fit.shape.law, fit.bends[run], time) * root[:, None]
+    here = basis_at(fit.shape, fit.bends[run], time) * root[:, None]
     slope = _bend_slope(fit, run, time) * root
     rest = slope - here @ np.linalg.lstsq(here, slope, rcond=None)[0]
     return float(rest @ rest), float(weight @ rest**2)
@@ -68,14 +68,14 @@ def bent_curves(
     """Curves (B, R, G) refitted to values less noise (R of (B, n)) at given s (B, R)."""
     result = np.empty((len(bends), len(times), len(tokens)))
     known: dict[tuple[bytes, float], Array] = {}
-    there = {s: basis_at(fit.shape.law, s, tokens / fit.scale) for s in np.unique(bends)}
+    there = {s: basis_at(fit.shape, s, tokens / fit.scale) for s in np.unique(bends)}
     for run, time in enumerate(times):
         root = np.sqrt(row_weights(fit.shape, time))
         data = values[run] - noise[run]
         for s in np.unique(bends[:, run]):
             key = (time.tobytes(), float(s))
             if key not in known:
-                here = basis_at(fit.shape.law, s, time / fit.scale) * root[:, None]
+                here = basis_at(fit.shape, s, time / fit.scale) * root[:, None]
                 known[key] = there[s] @ (np.linalg.pinv(here) * root)
             rows = bends[:, run] == s
             result[rows, run] = data[rows] @ known[key].T
@@ -117,9 +117,9 @@ def respond(fit: GroupFit, times: Sequence[Array], tokens: Array, noise_sd: floa
     direct, through, share, information = [], [], [], []
     pieces: list[tuple[Any, ...]] = []
     for run, time in enumerate(times):
-        law, s = fit.shape.law, fit.bends[run]
+        s = fit.bends[run]
         weight = row_weights(fit.shape, time)
-        here, there = basis_at(law, s, time / fit.scale), basis_at(law, s, tokens / fit.scale)
+        here, there = basis_at(fit.shape, s, time / fit.scale), basis_at(fit.shape, s, tokens / fit.scale)
         solve = np.linalg.pinv(here * np.sqrt(weight)[:, None]) * np.sqrt(weight)  # (L, n)
         lift = there @ solve  # (G, n)
         bend_here = _bend_slope(fit, run, time / fit.scale)
@@ -143,5 +143,5 @@ def _bend_slope(fit: GroupFit, run: int, time: Array) -> Array:
     theta = np.empty(len(fit.shape.law.parameters))
     theta[list(fit.shape.law.linear)] = fit.linear[run]
     theta[list(fit.shape.law.nonlinear)] = fit.bends[run]
-    _, slopes = fit.shape.law.jacobian_scaled(theta, {"tokens": time})
+    _, slopes = fit.shape.law.jacobian_scaled(theta, {"tokens": time + fit.shape.offset})
     return np.asarray(slopes[..., fit.shape.law.nonlinear[0]], dtype=float)

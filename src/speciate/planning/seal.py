@@ -6,32 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from speciate.errors import Problem, UserError
+from speciate.runs.table import row_digests
 from speciate.storage import digest
-
-# What makes two rows the same measurement. Other columns (notes, stderr) may be added later without harm.
-IDENTITY = ("run", "params", "tokens", "domain_ratio", "eval_on", "loss")
-
-
-def row_digests(table: pd.DataFrame) -> list[str]:
-    """One digest (16 hexadecimal digits) per row, of the columns that identify a measurement.
-
-    Missing columns and values count as null; numbers are compared at 12 significant digits, so a trip
-    through CSV changes nothing.
-    """
-    columns = [table[name].tolist() if name in table.columns else [None] * len(table) for name in IDENTITY]
-    return [digest([_plain(value) for value in row])[:16] for row in zip(*columns, strict=True)]
-
-
-def _plain(value: object) -> str | None:
-    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-        return None
-    if isinstance(value, (int, float, np.integer, np.floating)):
-        return f"{float(value):.12g}"
-    return str(value)
 
 
 def seal(plan: Mapping[str, Any], fitted: pd.DataFrame) -> dict[str, Any]:

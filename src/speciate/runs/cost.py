@@ -7,7 +7,8 @@ N non-embedding parameters, L layers, d hidden size, V vocabulary, S sequence le
               + 2 L d S        attention: scores and weighted values, 4 d per key, and S / 2 keys under the causal mask
     training  3 x forward      the backward pass costs twice the forward
 
-PaLM counts all S keys (12 L d S for training); half of them are masked, and flash kernels skip them.
+Grouped-query attention has fewer N (narrower keys and values) and the same attention: every query head still meets
+every key. PaLM counts all S keys (12 L d S for training); half of them are masked, and flash kernels skip them.
 """
 
 from __future__ import annotations

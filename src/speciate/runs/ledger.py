@@ -28,7 +28,7 @@ def write_ledger(rows: Iterable[Row], path: Path) -> None:
     """
     table = pa.Table.from_pylist([_clean(row) for row in rows], schema=SCHEMA)
     buffer = pa.BufferOutputStream()
-    pa.parquet.write_table(table, buffer, compression="zstd")
+    pa.parquet.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     write_atomic(path, buffer.getvalue().to_pybytes())
 
 

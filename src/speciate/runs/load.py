@@ -41,7 +41,7 @@ def load(source: str | Path | pd.DataFrame) -> Columns:
 
 def _from_parquet(data: bytes, where: str) -> Columns:
     try:
-        table = pa.parquet.ParquetFile(pa.BufferReader(data)).read()
+        table = pa.parquet.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         fix = "write it again; it may be truncated, or no Parquet at all"

@@ -18,7 +18,8 @@ class ModelSpec:
     """A causal language model built from a config, or started from a checkpoint.
 
     ``init_from`` is a local Hugging Face folder (then ``init_digest`` is the hash of its weights);
-    otherwise weights are drawn from ``RunSpec.init_seed``.
+    otherwise weights are drawn from ``RunSpec.init_seed``. ``kv_heads`` below ``heads`` is grouped-query attention:
+    each key and value head serves ``heads / kv_heads`` attention heads; None is as many as ``heads``.
     """
 
     architecture: str  # "llama" or "qwen2"
@@ -31,6 +32,12 @@ class ModelSpec:
     tie_embeddings: bool = True
     init_from: str | None = None
     init_digest: str | None = None
+    kv_heads: int | None = None
+
+    @property
+    def key_heads(self) -> int:
+        """Key and value heads, as a number."""
+        return self.heads if self.kv_heads is None else self.kv_heads
 
     @property
     def params(self) -> int:
@@ -38,10 +45,13 @@ class ModelSpec:
 
         >>> ModelSpec("llama", 64, 3, 4, 160, 1024, 256).params
         141760
+        >>> ModelSpec("llama", 64, 3, 4, 160, 1024, 256, kv_heads=1).params  # 3 x 2 x 64 x 48 fewer
+        123328
         """
         hidden, inner = self.hidden_size, self.intermediate_size
-        biases = 3 * hidden if self.architecture == "qwen2" else 0
-        per_layer = 4 * hidden * hidden + 3 * hidden * inner + 2 * hidden + biases
+        keys = hidden // self.heads * self.key_heads  # width of all keys, and of all values
+        biases = hidden + 2 * keys if self.architecture == "qwen2" else 0
+        per_layer = 2 * hidden * hidden + 2 * hidden * keys + 3 * hidden * inner + 2 * hidden + biases
         return self.layers * per_layer + hidden
 
 
@@ -133,6 +143,9 @@ def _model_problems(model: ModelSpec, where: str) -> list[Problem]:
     if model.heads < 1 or model.hidden_size % (2 * model.heads):
         fix = "use a hidden size that is a multiple of twice the heads (rotary embeddings pair their channels)"
         problems.append(Problem(f"hidden_size {model.hidden_size} over {model.heads} heads", where, fix))
+    if model.kv_heads is not None and (model.kv_heads < 1 or model.heads % model.kv_heads):
+        fix = "use kv_heads that divide heads, or None for as many"
+        problems.append(Problem(f"{model.heads} heads share {model.kv_heads} kv_heads", where, fix))
     if model.init_from is not None and model.init_digest is None:
         fix = "give init_digest, the hash of its weights"
         problems.append(Problem(f"starts from {model.init_from}, whose weights are not identified", where, fix))

@@ -28,6 +28,7 @@ from speciate.storage import digest
 __all__ = ["BY_NAME", "COLUMNS", "Column", "parse_columns", "read_table", "row_digests", "rows_digest"]
 
 DIGEST_DIGITS = 16
+LARGEST = 1e30  # beyond it (and its inverse) a square or a power is no longer a finite float
 EXACT = 2**53  # from here on a float no longer tells two whole numbers apart
 MISSING = ("na", "n/a", "null", "none")  # in a column of numbers, whatever the case
 
@@ -131,6 +132,11 @@ def _convert(array: Any, column: Column, where: str) -> tuple[pd.Series, list[Pr
         if column.dtype == "integer":
             fits &= (values == np.floor(values)) & (np.abs(values) < EXACT)
     series = pd.Series(values)
+    absurd = fits & (values != 0) & ((np.abs(values) > LARGEST) | (np.abs(values) < 1 / LARGEST))
+    if absurd.any():
+        rows = np.flatnonzero(absurd).tolist()
+        what = f"{column.name} is {array[rows[0]].as_py()} at {some_rows(rows)}"
+        return series, [Problem(what, where, f"check the value: nothing measured is beyond {LARGEST:g} or its inverse")]
     bad = np.flatnonzero(~fits & ~missing).tolist()
     if bad:
         cell = str(array[bad[0]].as_py())

@@ -157,12 +157,16 @@ def _history(spec: RunSpec, phase_index: int) -> dict[str, Any]:
 
     Left out, as they affect nothing: the run's name, the folder of the initial weights (their hash stays), domains of
     weight zero, whether the first phase resets an optimizer that is new anyway, and the length of a phase whose
-    learning rate does not depend on it. ``init_seed`` stays beside ``init_digest``: it also orders the text.
+    learning rate does not depend on it; and kv_heads where they are as many as heads, so that models without grouped
+    queries keep the keys they had before there was the field. ``init_seed`` stays beside ``init_digest``: it also
+    orders the text.
     """
     constants = _shallow(spec)
     del constants["name"], constants["phases"]
     model = _shallow(spec.model)
     del model["init_from"]
+    if spec.model.key_heads == spec.model.heads:
+        del model["kv_heads"]
     phases = [_phase_state(spec.phases[i], first=i == 0) for i in range(phase_index + 1)]
     if spec.phases[phase_index].schedule != "cosine":
         del phases[-1]["tokens"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ def with_checkpoint_sizes(model: ModelConfig, where: str) -> ModelConfig:
     """``model`` with its sizes taken from ``init_from``/config.json; unchanged when it has no ``init_from``.
 
     Raises UserError at ``where`` for a folder that is not a checkpoint, an architecture that cannot be
-    continued, grouped-query attention, and sizes in the study that disagree with the checkpoint's.
+    continued, heads of a size of their own, and sizes in the study that disagree with the checkpoint's.
+    Rotary embeddings and norms need no mention: training loads the checkpoint with its own config.
     """
     if model.init_from is None:
         return model
@@ -33,23 +35,44 @@ def with_checkpoint_sizes(model: ModelConfig, where: str) -> ModelConfig:
         raise UserError(Problem(f"{model.init_from} is not a folder with a config.json", f"{where}.init_from", fix))
     try:
         found: dict[str, Any] = json.loads(read_text(file))
-        sizes = {ours: found[theirs] for ours, theirs in _SIZES.items()}
+        sizes = _sizes(found)
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, UserError):
             raise
         fix = "use a Llama or Qwen2 checkpoint saved by transformers"
         raise UserError(Problem(f"{file} does not describe a model ({error!r})", f"{where}.init_from", fix)) from None
-    problems = []
-    if sizes["architecture"] not in ("llama", "qwen2"):
-        what = f"a checkpoint of the architecture {sizes['architecture']}"
-        problems.append(Problem(what, f"{where}.init_from", "use a Llama or Qwen2 checkpoint"))
-    if found.get("num_key_value_heads", sizes["heads"]) != sizes["heads"]:
-        what = "the checkpoint shares keys between heads (grouped-query attention)"
-        problems.append(Problem(what, f"{where}.init_from", "use one with as many key as attention heads"))
-    for name in sorted(set(_SIZES) & model.model_fields_set):
-        if getattr(model, name) != sizes[name]:
-            what = f"{name} is {getattr(model, name)}, but the checkpoint's is {sizes[name]}"
+    problems = [Problem(what, f"{where}.init_from", fix) for what, fix in _unsupported(found, sizes)]
+    for name in sorted(set(sizes) & model.model_fields_set):
+        given = getattr(model, name)
+        if given != sizes[name] and not (name == "kv_heads" and given is None):  # null leaves it to the checkpoint
+            what = f"{name} is {given}, but the checkpoint's is {sizes[name]}"
             problems.append(Problem(what, f"{where}.{name}", "leave it out: it is read from the checkpoint"))
     if problems:
         raise UserError(problems)
     return model.model_copy(update=sizes)
+
+
+def _sizes(found: dict[str, Any]) -> dict[str, Any]:
+    """Our names and values of the sizes in a config.json; KeyError, TypeError or ValueError when it has them not."""
+    sizes = {ours: found[theirs] for ours, theirs in _SIZES.items()}
+    keys = found.get("num_key_value_heads")
+    sizes["kv_heads"] = sizes["heads"] if keys is None else keys
+    for name, value in sizes.items():
+        if name != "architecture" and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} is {value!r}")
+    return sizes
+
+
+def _unsupported(found: dict[str, Any], sizes: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(What, what to do) for every trait of a checkpoint that the study cannot carry."""
+    if sizes["architecture"] not in ("llama", "qwen2"):
+        yield f"a checkpoint of the architecture {sizes['architecture']}", "use a Llama or Qwen2 checkpoint"
+        return
+    hidden, heads, head_dim = sizes["hidden_size"], sizes["heads"], found.get("head_dim")
+    if hidden % heads or head_dim not in (None, hidden // heads):
+        size = "" if head_dim is None else f" of size {head_dim}"
+        what = f"the checkpoint has {heads} attention heads{size}, which do not make up its hidden_size of {hidden}"
+        yield what, "use a checkpoint whose head_dim is hidden_size / num_attention_heads"
+    for name in ("attention_bias", "mlp_bias"):
+        if sizes["architecture"] == "llama" and found.get(name):
+            yield f"the checkpoint has {name}, which Llama models here do not", "use a checkpoint without it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,9 @@ def _corpus(config: StudyConfig) -> Iterator[Finding]:
             yield Finding(key, f"no built-in text is called {name}", f"{fix} (built in: {_list(DOMAINS)})", (key,))
         elif source != "builtin" and not Path(source).exists():
             yield Finding(key, f"{source} does not exist", "give a folder or file, or builtin", (key,))
+        if source != "builtin" and source in list(corpus.sources.values())[: list(corpus.sources).index(name)]:
+            fix = "give every domain text of its own"
+            yield Finding(key, f"{source} is the text of another domain too", fix, (key,))
     reads = ("corpus.sources", "corpus.general", "corpus.domain")
     named = [(f"corpus.general.{name}", name) for name in corpus.general] + [("corpus.domain", corpus.domain)]
     for key, name in named:
@@ -79,6 +83,10 @@ def _models(config: StudyConfig) -> Iterator[Finding]:
             what = f"hidden_size {model.hidden_size} is not a multiple of heads {model.heads}"
             fix = f"use {' or '.join(str(size) for size in (below, below + model.heads) if size)}, or other heads"
             yield Finding(f"{key}.hidden_size", what, fix, (f"{key}.hidden_size", f"{key}.heads"))
+        if model.kv_heads is not None and model.heads % model.kv_heads:
+            what = f"heads {model.heads} is not a multiple of kv_heads {model.kv_heads}"
+            fix = f"use a divisor of heads, for instance {math.gcd(model.heads, model.kv_heads)}, or null for as many"
+            yield Finding(f"{key}.kv_heads", what, fix, (f"{key}.kv_heads", f"{key}.heads"))
         if model.init_from is not None and config.corpus.tokenizer is None:
             what = f"model {model.name} starts from a checkpoint, but no tokenizer is given"
             fix = f"set corpus.tokenizer to the checkpoint's own, usually {model.init_from}"

@@ -32,7 +32,7 @@ def _weights(value: Any) -> Any:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_no_bool)]
+Whole = Annotated[int, BeforeValidator(_no_bool), Field(le=10**15)]  # beyond, sums would leave 64 bits
 Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 Share = Annotated[Number, Field(gt=0, le=1)]
@@ -79,6 +79,9 @@ class ModelConfig(Section):
     hidden_size: Whole = Field(64, ge=1, description="width of the residual stream, a multiple of heads")
     layers: Whole = Field(3, ge=1, description="transformer blocks")
     heads: Whole = Field(4, ge=1, description="attention heads")
+    kv_heads: Annotated[Whole, Field(ge=1)] | None = Field(
+        None, description="key and value heads, each shared by a group of attention heads; null is as many as heads"
+    )
     intermediate_size: Whole = Field(160, ge=1, description="width of the MLP")
     init_from: str | None = Field(
         None,

@@ -42,7 +42,7 @@ def run_demo(minutes: float, out: Path | None, seed: int, console: Console) -> S
 def demo_study(seed: int, scale: float) -> str:
     """The demo's study.yaml with every token count scaled (whole optimizer steps) and the seed set.
 
-    >>> "horizon_tokens: 983040" in demo_study(0, 0.5)
+    >>> "horizon_tokens: 917504" in demo_study(0, 0.5)
     True
     """
     text = (resources.files("speciate.study") / "demo.yaml").read_text(encoding="utf-8")

@@ -79,7 +79,8 @@ def _speeds(config: StudyConfig, tree: RunTree) -> dict[int, float]:
     specs: dict[int, RunSpec] = {node.spec.model.params: node.spec for node in tree.nodes}
     # Random weights are as fast as a checkpoint's, and a dry run must not read gigabytes.
     fresh = [replace(spec, model=replace(spec.model, init_from=None)) for spec in specs.values()]
-    measured = tokens_per_second(fresh, config.compute.processes, config.compute.threads)
+    processes = min(config.compute.processes, len(tree.nodes))  # as the executor does
+    measured = tokens_per_second(fresh, processes, config.compute.threads)
     held_out = config.evaluation.tokens_per_set * len(config.corpus.sources) * EVALUATION_SHARE
     spread = {}
     for params, speed in measured.items():
@@ -90,7 +91,8 @@ def _speeds(config: StudyConfig, tree: RunTree) -> dict[int, float]:
 
 
 def _points(config: StudyConfig, node: Node) -> int:
-    grid = measured_tokens(config, node.end_tokens, continued=node.phase_index > 0)
+    continued = node.phase_index > 0 or node.spec.model.init_from is not None
+    grid = measured_tokens(config, node.end_tokens, continued=continued)
     return sum(tokens > node.start_tokens for tokens in grid)
 
 

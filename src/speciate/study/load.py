@@ -132,6 +132,11 @@ def _resolve(config: StudyConfig, base: Path, places: Places) -> tuple[StudyConf
         except UserError as error:
             problems += error.problems
             models.append(model)
+    for name, source in sources.items():
+        if base.resolve().is_relative_to(source):  # it would read its own measurements, and never be the same twice
+            fix = "put the text in a folder of its own, or the study in another folder"
+            where = places.of(f"corpus.sources.{name}")
+            problems.append(Problem(f"{source} holds the study itself", where, fix))
     corpus = corpus.model_copy(update={"sources": sources, "tokenizer": tokenizer})
     return config.model_copy(update={"corpus": corpus, "models": models}), problems
 

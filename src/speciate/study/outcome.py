@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from speciate.errors import Problem, UserError
+from speciate.study.files import read_object
 from speciate.study.layout import Layout
 
 
@@ -17,10 +17,7 @@ def compare_study(directory: Path) -> dict[str, Any]:
     absent = [Problem("no such file", str(path), fix) for path in (layout.plan, layout.ledger) if not path.exists()]
     if absent:
         raise UserError(absent)
-    try:
-        plan = json.loads(layout.plan.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(Problem(f"not valid JSON ({error})", str(layout.plan), fix)) from None
+    plan = read_object(layout.plan, f"delete it and {fix}")
     from speciate.planning.compare import compare
     from speciate.runs.table import read_table
 

@@ -10,6 +10,7 @@ from typing import Any
 from speciate.runs.cost import flops_per_token
 from speciate.runs.tree import Node, RunTree
 from speciate.study.specs import StudyRun
+from speciate.training.folder import read_metrics
 
 
 def ledger_rows(
@@ -30,8 +31,7 @@ def ledger_rows(
             eval_hash = json.loads(finished.read_text(encoding="utf-8"))["eval_hash"]
             common = {**_identity(run, node, domain), "tokenizer": tokenizer, "eval_hash": eval_hash}
             per_token = flops_per_token(node.spec.model)
-            for line in (runs_dir / node.key / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-                measured = json.loads(line)
+            for measured in read_metrics(runs_dir / node.key):
                 row = common | measured | {"flops": per_token * measured["tokens"]}
                 rows[(row["run"], row["tokens"], row["eval_on"])] = row
     return [rows[key] for key in sorted(rows)]

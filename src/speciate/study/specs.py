@@ -25,6 +25,7 @@ def model_spec(config: StudyConfig, model: ModelConfig, vocab_size: int) -> Mode
         hidden_size=model.hidden_size,
         layers=model.layers,
         heads=model.heads,
+        kv_heads=model.kv_heads,
         intermediate_size=model.intermediate_size,
         vocab_size=vocab_size,
         sequence_length=config.training.sequence_length,
@@ -36,6 +37,10 @@ def model_spec(config: StudyConfig, model: ModelConfig, vocab_size: int) -> Mode
     weights = {path.name: file_digest(path) for path in sorted(folder.glob("*.safetensors"))}
     if not weights:
         raise UserError(Problem("no *.safetensors file", str(folder), "save the model with save_pretrained()"))
+    if vocab_size > found["vocab_size"]:
+        what = f"corpus.tokenizer has {vocab_size} entries, the checkpoint only {found['vocab_size']}"
+        raise UserError(Problem(what, str(folder), "give the tokenizer that the checkpoint was trained with"))
+    weights["config.json"] = file_digest(folder / "config.json")  # rope and norms are the model too
     return replace(
         spec,
         vocab_size=found["vocab_size"],

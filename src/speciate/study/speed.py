@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from speciate.errors import Problem, UserError, machine_problem
 from speciate.runs.spec import RunSpec
 
 SECONDS_PER_MODEL = 1.5  # (measured: a second estimate is within 10 % of the first)
@@ -32,11 +34,21 @@ def tokens_per_second(specs: Sequence[RunSpec], processes: int, threads: int) ->
         worker.stdin.close()
         worker.stdin = None
     answers: list[dict[str, float]] = []
+    problems: list[Problem] = []
     for worker in workers:
         printed = worker.communicate()[0]
-        if worker.returncode != 0:
+        if worker.returncode == -signal.SIGKILL:
+            problems.append(
+                Problem("a process was killed (SIGKILL)", "measuring the speed", "look for too little memory")
+            )
+        elif worker.returncode != 0:
             raise RuntimeError(f"measuring the speed failed in a worker (exit {worker.returncode})")
-        answers.append(json.loads(printed))
+        elif "problem" in (answer := json.loads(printed)):
+            problems.append(Problem(*answer["problem"]))
+        else:
+            answers.append(answer)
+    if problems:
+        raise UserError(dict.fromkeys(problems))  # every process says the same
     return {int(params): sum(answer[params] for answer in answers) / len(answers) for params in answers[0]}
 
 
@@ -62,9 +74,16 @@ def _measure(spec: RunSpec) -> float:
 
 
 def main() -> None:
-    """Read a JSON list of RunSpecs, print {params: tokens per second}."""
+    """Read a JSON list of RunSpecs, print {params: tokens per second}, or {"problem": what the machine refused}."""
     specs = [RunSpec.from_json(value) for value in json.load(sys.stdin)]
-    print(json.dumps({str(spec.model.params): _measure(spec) for spec in specs}))
+    try:
+        answer: dict[str, Any] = {str(spec.model.params): _measure(spec) for spec in specs}
+    except Exception as error:
+        refused = machine_problem(error)
+        if refused is None:
+            raise
+        answer = {"problem": [refused.what, refused.where, refused.fix]}
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def _config(spec: ModelSpec) -> Any:
         "intermediate_size": spec.intermediate_size,
         "num_hidden_layers": spec.layers,
         "num_attention_heads": spec.heads,
-        "num_key_value_heads": spec.heads,
+        "num_key_value_heads": spec.key_heads,
         "max_position_embeddings": spec.sequence_length,
         "tie_word_embeddings": spec.tie_embeddings,
         "initializer_range": 0.02,  # transformers' default, and GPT-2's
@@ -119,12 +119,19 @@ def _read_model(spec: ModelSpec, folder: Path) -> CausalLM:
     model: CausalLM
     model, loaded = found_there
     config = model.config
-    found = {"hidden_size": config.hidden_size, "layers": config.num_hidden_layers, "vocab_size": config.vocab_size}
-    found["heads"], found["params"] = config.num_attention_heads, non_embedding_params(model)
+    found: dict[str, Any] = {
+        "hidden_size": config.hidden_size,
+        "layers": config.num_hidden_layers,
+        "vocab_size": config.vocab_size,
+        "heads": config.num_attention_heads,
+        "kv_heads": config.num_key_value_heads,
+        "params": non_embedding_params(model),
+    }
+    wanted = {name: getattr(spec, name) for name in found} | {"kv_heads": spec.key_heads}
     problems = [
-        Problem(f"{name} is {value} but the run's model has {getattr(spec, name)}", str(folder), "make the two agree")
+        Problem(f"{name} is {value} but the run's model has {wanted[name]}", str(folder), "make the two agree")
         for name, value in found.items()
-        if value != getattr(spec, name)
+        if value != wanted[name]
     ]
     problems += [
         Problem(f"weights are missing: {name}", str(folder), "give a complete model") for name in loaded["missing_keys"]

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from speciate.errors import Problem, UserError
 from speciate.runs.tree import Node
-from speciate.storage import canonical_json, write_atomic
+from speciate.storage import canonical_json, file_digest, write_atomic
 from speciate.training.checkpoint import (
     Checkpoint,
     find_checkpoint,
@@ -204,4 +204,5 @@ def _finish(state: _State, node: Node, folder: Path, eval_hash: str) -> None:
     write_atomic(folder / "metrics.jsonl", "".join(canonical_json(row) + "\n" for row in state.rows))
     done = {"key": node.key, "seconds": state.seconds, "tokens": node.tokens, "eval_hash": eval_hash}
     done["tokens_per_second"] = node.tokens / max(state.seconds, 1e-9)
+    done["metrics_sha256"] = file_digest(folder / "metrics.jsonl")
     write_atomic(folder / "DONE", canonical_json(done))

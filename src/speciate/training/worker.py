@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from speciate.errors import UserError
+from speciate.errors import Problem, UserError, machine_problem
 
 Progress = Callable[[int, float], None]
 Train = Callable[[str, Progress, Callable[[], bool]], str]
@@ -63,10 +63,16 @@ def _run(train: Train, key: str, out: TextIO, stopping: threading.Event) -> dict
         assert result in ("done", "stopped"), result
         return {"event": result, "key": key}
     except UserError as error:
-        problems = [[problem.what, problem.where, problem.fix] for problem in error.problems]
-        return {"event": "error", "key": key, "problems": problems, "text": str(error)}
-    except Exception:
-        return {"event": "error", "key": key, "problems": None, "text": traceback.format_exc()}
+        return _error(key, error.problems, str(error))
+    except Exception as error:
+        refused = machine_problem(error)
+        return _error(key, None if refused is None else (refused,), traceback.format_exc())
+
+
+def _error(key: str, problems: tuple[Problem, ...] | None, text: str) -> dict[str, Any]:
+    """``problems`` are the user's or the machine's; None is a fault of ours, and ``text`` its traceback."""
+    listed = None if problems is None else [[problem.what, problem.where, problem.fix] for problem in problems]
+    return {"event": "error", "key": key, "problems": listed, "text": text}
 
 
 def _read(tasks: queue.SimpleQueue[str | None], stopping: threading.Event) -> None:
