@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -45,3 +46,43 @@ class NotDecidable(Exception):
     def __init__(self, reason: str, remedy: str) -> None:
         self.reason, self.remedy = reason, remedy
         super().__init__(f"not decidable: {reason}; {remedy}")
+
+
+_FIXES = {
+    errno.ENOSPC: "make room on that disk, then the same command again",
+    errno.EDQUOT: "make room within your quota, then the same command again",
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f), then the same command again",
+    errno.EACCES: "give a place that you may read and write, or change its permissions",
+    errno.EPERM: "give a place that you may read and write, or change its permissions",
+    errno.EROFS: "give a place that can be written",
+    errno.ENOENT: "something else removed it: run the same command again",
+    errno.EEXIST: "a file is where a folder has to be: move it away",
+    errno.ENOTDIR: "a file is where a folder has to be: move it away",
+    errno.EISDIR: "a folder is where a file has to be: move it away",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "mend the symbolic links",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENOMEM: "free some memory, or use fewer processes or smaller models",
+    errno.EIO: "the disk or the network share fails: look at the machine's logs",
+}
+
+
+def machine_problem(error: BaseException) -> Problem | None:
+    """What the machine refused (no room, no permission, no memory), said as a problem; None for anything else.
+
+    >>> str(machine_problem(OSError(28, "No space left on device", "ledger.parquet")))
+    'ledger.parquet: No space left on device; make room on that disk, then the same command again'
+    """
+    if isinstance(error, OSError) and error.errno in _FIXES:
+        # Of a rename that failed, the second name is the one the user knows; the first is a temporary file.
+        where = str(error.filename2 or error.filename or "this machine")
+        return Problem(error.strerror or type(error).__name__, where, _FIXES[error.errno])
+    text = str(error)
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or type(error).__name__ == "OutOfMemoryError":
+        return Problem("not enough memory", "this machine", _FIXES[errno.ENOMEM])
+    if isinstance(error, OSError) and "requested and" in text:  # NumPy could not write all of an array
+        return Problem(f"a file could not be written whole ({text})", "this machine", _FIXES[errno.ENOSPC])
+    for code, sign in ((errno.ENOSPC, "os error 28"), (errno.EDQUOT, "os error 122"), (errno.EFBIG, "os error 27")):
+        if sign in text:  # a library in Rust (safetensors, tokenizers) wrote the file
+            return Problem(text, "this machine", _FIXES[code])
+    return None

@@ -11,7 +11,10 @@ from typing import Any
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write ``data`` to ``path`` so that a reader, or a crash, sees the old file or the new one."""
+    """Write ``data`` to ``path`` so that a reader, or a crash, sees the old file or the new one.
+
+    Raises OSError naming ``path`` when the machine refuses: no room, no permission, a folder in its place.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     payload = data.encode() if isinstance(data, str) else data
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -23,8 +26,10 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:  # it names the temporary file, or none at all
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

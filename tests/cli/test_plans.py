@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -50,3 +51,35 @@ def test_bad_tables_are_the_users_error_with_every_problem(tmp_path: Path, capsy
         assert main(["plan", "mixture", str(tmp_path / name)]) == 2, name
         assert "Traceback" not in capsys.readouterr().err
     assert main(["plan", "mixture", str(tmp_path / "absent.csv")]) == 2
+
+
+def test_the_papers_curves_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = Path(__file__).parents[3] / "shared" / "data" / "cmr_table4.csv"
+    if not source.exists():
+        pytest.skip("needs ../shared/data/cmr_table4.csv")
+    sizes = {"460M": 460e6, "940M": 940e6, "1.6B": 1.6e9, "3.1B": 3.1e9}
+    rows = ["run,N,D,domain_ratio,eval_on,loss"]
+    with source.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            ratio = 1 / 3 if row["ratio_pct"] == "33.3" else float(row["ratio_pct"]) / 100
+            value = {name: float(text) for name, text in row.items() if name != "model"}
+            for t in range(101):
+                rise = value["gen_a2"] * t ** value["gen_s2"] + value["gen_a3"] * t ** value["gen_s3"] + value["gen_b2"]
+                gain = value["dom_a1"] * float(t or 1) ** value["dom_s1"] + value["dom_b1"]
+                for eval_on, change in (("general", rise), ("finance", gain)):
+                    loss = 2.0 + change if t else 2.0
+                    name = f"{row['model']}-{ratio:.3f}"
+                    rows.append(f"{name},{sizes[row['model']]:.0f},{t * 0.2e9:.0f},{ratio:.6f},{eval_on},{loss!r}")
+    table = tmp_path / "curves.csv"
+    table.write_text(
+        "\n".join(row for row in rows if ",0.75" not in row and ",1.0" not in row) + "\n", encoding="utf-8"
+    )
+    verb = ["plan", "mixture", str(table), "--columns", "params=N,tokens=D", "--horizon", "20e9", "--json"]
+    assert main(verb) == 0
+    models = json.loads(capsys.readouterr().out)["models"]
+    assert [model["critical_ratio"] for model in models] == pytest.approx([0.298, 0.354, 0.410, 0.481], abs=0.01)
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    assert main(verb) in (0, 3)
+    models = json.loads(capsys.readouterr().out)["models"]
+    assert all(model["ratios"][-1]["domain_ratio"] == 1 for model in models)
+    assert not any(model["ratios"][-1]["feasible"] for model in models), "100 % is infeasible at every size"

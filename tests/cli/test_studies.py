@@ -63,6 +63,9 @@ def test_report_says_where_the_page_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr("speciate.report.page.write_report", lambda directory: directory / "report.html")
+    assert main(["report", str(tmp_path)]) == 2
+    assert "no study in this folder" in capsys.readouterr().err
+    (tmp_path / "resolved.yaml").write_text("name: x\n", encoding="utf-8")
     assert main(["report", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["report"] == str(tmp_path / "report.html")
     assert main(["report", str(tmp_path)]) == 0

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from speciate.planning.seal import seal
 from speciate.report.page import write_report
-from speciate.runs.table import row_digests
 
 SIZES = (36_224, 141_760)
 RATIOS = (0.1, 0.25, 0.4, 0.6)
@@ -133,8 +133,7 @@ def plan_json(*, decided: bool = True) -> dict[str, Any]:
                       "status": "not decidable: 2 ratios were tried (0.1, 0.25), 3 are needed"}  # fmt: skip
     return {
         "decision": {"models": models, "level": 0.9}, "predictions": predictions, "general": "general",
-        "domain": "code_python", "seal": "4f1c" * 16, "sealed_at": "2026-11-20T21:14:03+00:00",
-        "fitted_rows_sha256": "a07e" * 16,
+        "domain": "code_python",
     }  # fmt: skip
 
 
@@ -149,7 +148,16 @@ def comparison_json(plan: dict[str, Any]) -> dict[str, Any]:
     inside = sum(row["inside"] for row in rows)
     coverage = {"inside": inside, "rows": len(rows), "expected": 0.9 * len(rows), "low": 19, "high": 24,
                 "verdict": "the intervals held as often as they promised"}  # fmt: skip
-    regret = {"chosen_ratio": 0.4, "best_ratio": 0.4, "loss_difference": 0.0}
+    kept = {"chosen_feasible": True, "general_change": 0.04, "tolerance": 0.05}
+    regret = [
+        {
+            "params": plan["decision"]["models"][-1]["params"],
+            "chosen_ratio": 0.4,
+            "best_ratio": 0.4,
+            "loss_difference": 0.0,
+        }
+        | kept
+    ]
     return {"rows": rows, "coverage": coverage, "mae": 0.003, "regret": regret}
 
 
@@ -189,7 +197,9 @@ def write_study(
     plan = plan_json(decided=decided)
     frame = pd.DataFrame(ledger_rows())
     frame = frame.assign(eval_on=frame["eval_on"].str.replace("code_python", domain)) if domain else frame
-    plan["fitted_row_digests"] = row_digests(frame[(frame["tokens"] <= PILOT) | frame["domain_ratio"].isna()])
+    if domain:
+        plan = json.loads(json.dumps(plan).replace("code_python", domain))
+    plan = seal(plan, frame[(frame["tokens"] <= PILOT) | frame["domain_ratio"].isna()])
     cost = {"train_seconds": 443.0, "wall_seconds": 561.0, "flops": 2.31e13, "tokens": 26_800_000}
     values = {"plan.json": plan, "comparison.json": comparison_json(plan), "tree.json": tree_json(), "cost.json": cost}
     for name, value in values.items():

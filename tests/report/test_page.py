@@ -75,8 +75,10 @@ def test_a_finished_study_says_its_decision_first(study: Path) -> None:
     )
     assert sentence in text
     assert text.index(sentence) < 1500
-    for said in ("7.4 minutes", "27M tokens and 2.3e13 FLOPs", "✓ It held", "20 of 24", "56 % fewer", "21 % fewer",
-                 "✓ feasible", "✕ too much", "✕ outside", "4f1c" * 16, "a07e" * 16):  # fmt: skip
+    plan = json.loads((study / "plan.json").read_text(encoding="utf-8"))
+    for said in ("7.4 minutes", "27M tokens and 2.3e13 FLOPs", "In part: 20 of 24", "20 of 24", "56 % fewer",
+                 "21 % fewer", "✓ feasible", "✕ too much", "✕ outside", plan["seal"],
+                 plan["fitted_rows_sha256"]):  # fmt: skip
         assert said in text, said
 
 
@@ -167,3 +169,12 @@ def test_json_in_a_script_cannot_end_it() -> None:
     value = {"a": "</script><!--", "b": "\u2028"}
     assert "<" not in script_json(value)
     assert json.loads(script_json(value)) == value
+
+
+def test_a_plan_altered_after_it_was_sealed_is_not_shown(make_study: MakeStudy, tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s")
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    plan["predictions"][0]["value"] += 0.1
+    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    with pytest.raises(UserError, match=r"plan\.json: the plan was altered"):
+        read_evidence(folder)

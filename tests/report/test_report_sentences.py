@@ -75,11 +75,29 @@ def test_an_outcome_outside_the_expected_range_did_not_hold() -> None:
     assert outcome_fact(EMPTY)[0] == "Not checked yet"
 
 
-def test_regret_names_the_better_ratio() -> None:
-    regret = {"chosen_ratio": 0.4, "best_ratio": 0.25, "loss_difference": 0.0123}
-    said = plain(regret_sentence(planned(comparison={"regret": regret})))
-    assert said == "Of the ratios trained to the end, 25 % was the best, .012 nats per token better; 40 % was planned."
-    assert regret_sentence(planned(comparison={"regret": None})) == ""
+def test_regret_says_whether_the_tolerance_was_kept_and_what_was_better() -> None:
+    kept = {"params": 36_000, "chosen_ratio": 0.4, "chosen_feasible": True, "general_change": 0.041, "tolerance": 0.05}
+
+    def said(**changes: object) -> str:
+        regret = [kept | {"best_ratio": 0.5, "loss_difference": 0.0123} | changes]
+        return plain(regret_sentence(planned(model(36_000, 0.4), comparison={"regret": regret})))
+
+    assert said() == (
+        "On general text the planned share (40 %) ended +.041 nats from its start, within the .050 allowed. "
+        "Of the shares that stayed within it, 50 % ended with domain loss .012 nats per token lower."
+    )
+    assert said(best_ratio=0.4, loss_difference=0.0).endswith("it was the best.")
+    broken = said(chosen_feasible=False, general_change=0.061, loss_difference=None)
+    assert broken.endswith(
+        "+.061 nats from its start, more than the .050 allowed: the plan did not keep general ability."
+    )
+    assert regret_sentence(planned(comparison={"regret": []})) == ""
+
+
+def test_misses_within_what_was_expected_hold_in_part() -> None:
+    coverage = {"inside": 4, "rows": 6, "low": 2, "high": 6}
+    evidence = planned(model(36_000, 0.4, low=0.3, high=0.5), comparison={"coverage": coverage})
+    assert outcome_fact(evidence)[0] == "In part: 4 of 6"
 
 
 def test_an_interval_that_reaches_zero_is_not_recommended_as_safe() -> None:

@@ -18,16 +18,16 @@ corpus:
   vocabulary: 300
 models:
   - {name: a, hidden_size: 16, layers: 1, heads: 2, intermediate_size: 32}
-training: {sequence_length: 32, batch_sequences: 8, precision: float32, learning_rate: 0.01, warmup_tokens: 2560}
-trunk: {tokens: 10240}
+training: {sequence_length: 32, batch_sequences: 16, precision: float32, learning_rate: 0.01, warmup_tokens: 2560}
+trunk: {tokens: 61440}
 pilot:
   ratios: [0.2, 0.5, 0.8, 0.95]
   extra_seeds: {0.5: [1], 0.8: [1]}
-  tokens: 10240
-  learning_rate: 0.01
-  warmup_tokens: 256
-plan: {horizon_tokens: 15360, tolerance: 0.1, draws: 200}
-evaluation: {tokens_per_set: 1024, points: 12}
+  tokens: 20480
+  learning_rate: 0.005
+  warmup_tokens: 512
+plan: {horizon_tokens: 24576, tolerance: 0.05, draws: 200}
+evaluation: {tokens_per_set: 4096, points: 14}
 compute: {processes: 2, checkpoint_seconds: 0.2}
 """
 

@@ -44,10 +44,10 @@ def test_a_resolved_study_reads_back_as_equal(tmp_path: Path) -> None:
 
 
 def test_numbers_as_people_write_them() -> None:
-    text = "{training: {learning_rate: 1e-3}, pilot: {tokens: 4_096}, evaluation: {tokens_per_set: 1e4}}"
-    config = parse_study(text, "s", HERE, ["plan.horizon_tokens=8.192e3", "pilot.warmup_tokens=0"])
+    text = "{training: {learning_rate: 1e-3}, pilot: {tokens: 8_192}, evaluation: {tokens_per_set: 1e4}}"
+    config = parse_study(text, "s", HERE, ["plan.horizon_tokens=16.384e3", "pilot.warmup_tokens=0"])
     assert config.training.learning_rate == 1e-3
-    assert (config.pilot.tokens, config.plan.horizon_tokens, config.evaluation.tokens_per_set) == (4096, 8192, 10000)
+    assert (config.pilot.tokens, config.plan.horizon_tokens, config.evaluation.tokens_per_set) == (8192, 16384, 10000)
 
 
 def test_a_section_with_all_lines_commented_out_is_its_defaults() -> None:
@@ -77,7 +77,7 @@ ratios: [1]
         "hidden_size 10 is not a multiple of heads 3; use 9 or 12",
         "two models are called x",
         "study.yaml line 6, pilot.ratios.1: 1.5 is not allowed",
-        "study.yaml line 7, pilot.tokens: 5000 tokens are not a whole number of optimizer steps of 4096 tokens; the",
+        "study.yaml line 7, pilot.tokens: 5000 tokens are not a whole number of optimizer steps of 8192 tokens; the",
         "unknown key tolerence; did you mean plan.tolerance?",
         "no longer than a pilot",
         "nan is not allowed",
@@ -230,7 +230,7 @@ def test_a_checkpoint_that_cannot_be_continued_says_why(found: dict[str, object]
 
 def test_a_model_of_ones_own_may_share_keys_between_heads() -> None:
     assert parse_study("models: [{name: x, kv_heads: 2}]", "s", HERE).models[0].kv_heads == 2
-    assert "heads 4 is not a multiple of kv_heads 6" in problems("models: [{name: x, kv_heads: 6}]")[0]
+    assert "heads 2 is not a multiple of kv_heads 6" in problems("models: [{name: x, kv_heads: 6}]")[0]
     assert "key and value heads" in problems("models: [{name: x, kv_heads: 0}]")[0]
     assert "not allowed" in problems("models: [{name: x, kv_heads: yes}]")[0]
 

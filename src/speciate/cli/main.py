@@ -6,6 +6,7 @@ Nothing heavy is imported here: a verb imports what it needs when it is called, 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -17,7 +18,7 @@ import typer
 from speciate import __version__
 from speciate.cli import analysis, plans, studies
 from speciate.cli.output import DONE, NOT_DECIDABLE, OURS, STOPPED, USER_ERROR, emit, show_problems
-from speciate.errors import NotDecidable, Problem, UserError
+from speciate.errors import NotDecidable, Problem, UserError, machine_problem
 
 _EXTRAS = {
     "torch": "train",
@@ -62,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code. Users' errors never show a traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name or a sign that the terminal has no letters for
     try:
         code = typer.main.get_command(build()).main(args=arguments, prog_name="speciate", standalone_mode=False)
         sys.stdout.flush()
@@ -79,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:  # the reader of our output has gone, as in: speciate laws | head -1
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):  # the reader has gone, as in: speciate laws | head -1 (click exits then)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return DONE
     except Exception as error:
         return _other(error, as_json, debug="--debug" in arguments)
@@ -101,6 +104,9 @@ def _other(error: Exception, as_json: bool, debug: bool) -> int:
         return USER_ERROR
     if debug:
         traceback.print_exception(error)
+    if (refused := machine_problem(error)) is not None:
+        show_problems((refused,), as_json)
+        return USER_ERROR
     hint = "" if debug else "; speciate --debug ... prints where"
     print(f"This is a fault of Speciate's: {type(error).__name__}: {error}{hint}", file=sys.stderr)
     if as_json:

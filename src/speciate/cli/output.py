@@ -27,7 +27,12 @@ Seed = Annotated[int, typer.Option(help="Seed of all that is drawn.", min=0)]
 
 def emit(value: dict[str, Any]) -> None:
     """Print the one JSON object of a verb. Numpy scalars are numbers; NaN is ours to prevent, so it is an error."""
-    print(json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain))
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a terminal without these letters, or a file name that is not UTF-8
+        text = json.dumps(value, allow_nan=False, default=_plain)
+    print(text)
 
 
 def _plain(value: Any) -> Any:
@@ -37,10 +42,17 @@ def _plain(value: Any) -> Any:
 
 
 def console(as_json: bool) -> Console:
-    """Where progress goes: stderr when stdout is for JSON."""
+    """Where progress goes: stderr when stdout is for JSON. Hours of training outlive the reader of their log."""
+    import os
+
     from rich.console import Console
 
-    return Console(stderr=as_json)
+    class Lasting(Console):
+        def on_broken_pipe(self) -> None:  # rich would end the process here
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2 if as_json else 1)
+
+    return Lasting(stderr=as_json)
 
 
 def show_problems(problems: tuple[Problem, ...], as_json: bool) -> None:

@@ -45,4 +45,4 @@ def mixture(
         emit(decision.to_json())
     else:
         print(decision.explain())
-    return DONE if decision.decided else NOT_DECIDABLE
+    return DONE if decision.largest.decided else NOT_DECIDABLE  # the size that is spoken of

@@ -9,6 +9,8 @@ import typer
 
 from speciate.cli.output import DONE, Columns, Json, Seed, console, emit, number, table
 
+STUDY_FILES = ("resolved.yaml", "ledger.parquet", "plan.json", "comparison.json", "tree.json", "cost.json")
+
 
 def demo(
     minutes: Annotated[float, typer.Option(help="Minutes of training to spend.", min=0.1)] = 8.0,
@@ -82,8 +84,12 @@ def report(
     as_json: Json = False,
 ) -> int:
     """Write report.html from what is in a study's folder."""
+    from speciate.errors import Problem, UserError
     from speciate.report.page import write_report
 
+    if directory.is_dir() and not any((directory / name).exists() for name in STUDY_FILES):
+        fix = "give the folder in which a study was run (speciate run STUDY.yaml writes beside STUDY.yaml)"
+        raise UserError(Problem("there is no study in this folder", str(directory), fix))
     page = write_report(directory)
     if as_json:
         emit({"status": "written", "report": str(page)})

@@ -54,7 +54,9 @@ def build_corpus(
         if read_manifest(out)["request_digest"] == digest(request):
             return Corpus.open(out)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(Problem("not a corpus, and not empty", str(out), "give a new folder for the corpus"))
+        raise UserError(
+            Problem("not a corpus, and not empty", str(out), "move it away, or give a new folder for the corpus")
+        )
     report = progress or (lambda what, share: None)
     domains = sorted(sources)
     building = out.parent / f".{out.name}.building"

@@ -48,7 +48,8 @@ def list_files(path: Path) -> dict[str, Path]:
         for name in names:
             file = Path(folder, name)
             if name.lower().endswith(READABLE) and not name.startswith(".") and _size(file):
-                found[file.relative_to(path).as_posix()] = file
+                name = os.fsencode(file.relative_to(path).as_posix()).decode("utf-8", "backslashreplace")
+                found[name] = file
     if not found:
         raise UserError(Problem("nothing to read", str(path), f"put text in it, as {', '.join(READABLE)}"))
     return dict(sorted(found.items()))

@@ -65,7 +65,7 @@ def end_of_text_id(tokenizer: Any, path: Path | None = None) -> int:
         raise UserError(problem) from error
     named = named.get("content") if isinstance(named, dict) else named
     for name in (named, *_ENDS):
-        if name is not None and (found := tokenizer.token_to_id(name)) is not None:
+        if isinstance(name, str) and (found := tokenizer.token_to_id(name)) is not None:
             return int(found)
     fix = f"add an eos_token to tokenizer_config.json, or one of {', '.join(_ENDS)} to the vocabulary"
     raise UserError(Problem("no token that ends a text", str(path or "the tokenizer"), fix))

@@ -162,9 +162,9 @@ class MixtureDecision:
             "method": dict(self.method),
         }
 
-    def explain(self) -> str:
-        """Five lines: the choice, how sure, what it costs, what would change it, the next command."""
-        model = self.largest
+    def explain(self, params: int | None = None) -> str:
+        """Five lines on one size (default: the largest): choice, how sure, cost, what would change it, next command."""
+        model = next((model for model in self.models if model.params == params), self.largest)
         share = f"{self.level:.0%}"
         run = f"{model.params:,} params for {model.horizon_tokens:,.0f} tokens"
         if model.critical_ratio is None:

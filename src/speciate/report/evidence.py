@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speciate.errors import Problem, UserError
+from speciate.planning.seal import verify_seal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +76,12 @@ def read_evidence(study_dir: Path) -> Evidence:
     problems: list[Problem] = []
     values = {name: _read_json(study_dir / name, problems) for name in JSON_FILES}
     ledger = _read_ledger(study_dir / "ledger.parquet", problems)
+    plan = values["plan.json"]
+    if plan is not None and "seal" in plan:  # a page must not show what was changed after the fact as foretold
+        try:
+            verify_seal(plan)
+        except UserError as error:
+            problems += [Problem(p.what, str(study_dir / "plan.json"), p.fix) for p in error.problems]
     if problems:
         raise UserError(problems)
     name = (values["plan.json"] or {}).get("study") or study_dir.resolve().name

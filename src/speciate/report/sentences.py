@@ -184,23 +184,32 @@ def outcome_fact(evidence: Evidence) -> tuple[str, str]:
     if not rows:
         return "Not checked yet", "No run has been measured against the plan."
     inside, low, high = coverage.get("inside", 0), coverage.get("low"), coverage.get("high")
-    held = low is None or inside >= low
     note = f"{inside} of {rows} measurements fell inside their sealed {percent_text(evidence.level)} intervals"
     note += f"; {low:.0f} to {high:.0f} were to be expected." if low is not None and high is not None else "."
-    return ("✓ It held" if held else "✕ It did not hold"), note
+    if inside == rows:
+        return "✓ It held", note
+    if low is not None and inside < low:
+        return "✕ It did not hold", note
+    return f"In part: {inside} of {rows}", note
 
 
 def regret_sentence(evidence: Evidence) -> str:
-    """What following the plan cost against the best ratio that was trained; empty when unknown."""
-    regret = (evidence.comparison or {}).get("regret")
-    if not isinstance(regret, dict) or regret.get("chosen_ratio") is None or regret.get("best_ratio") is None:
+    """Whether the planned ratio kept the tolerance when measured, and what a better one would have gained."""
+    primary = primary_model(evidence)
+    regrets = (evidence.comparison or {}).get("regret") or []
+    found = next((each for each in regrets if primary and each["params"] == primary["params"]), None)
+    if found is None:
         return ""
-    chosen, best = ratio_text(regret["chosen_ratio"]), ratio_text(regret["best_ratio"])
-    difference = regret.get("loss_difference")
-    if chosen == best:
-        return f"Of the ratios trained to the end, the planned one ({chosen}) was also the best."
-    lost = f", {nats_text(abs(difference))} nats per token better" if difference is not None else ""
-    return f"Of the ratios trained to the end, {best} was the best{lost}; {chosen} was planned."
+    chosen, best, lost = ratio_text(found["chosen_ratio"]), found["best_ratio"], found["loss_difference"]
+    ended = f"the planned share ({chosen}) ended {nats_text(found['general_change'], signed=True)} nats from its start"
+    limit = f"{nats_text(found['tolerance'])} allowed"
+    if not found["chosen_feasible"]:
+        return f"On general text {ended}, more than the {limit}: the plan did not keep general ability."
+    kept = f"On general text {ended}, within the {limit}."
+    if best is None or lost is None or best == found["chosen_ratio"]:
+        return f"{kept} Of the shares that stayed within it, it was the best."
+    gained = f"{nats_text(lost)} nats per token lower"
+    return f"{kept} Of the shares that stayed within it, {ratio_text(best)} ended with domain loss {gained}."
 
 
 def savings_sentence(evidence: Evidence) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from speciate.errors import NotDecidable
+from speciate.errors import NotDecidable, Problem, UserError
 from speciate.fitting.fit import fit
 from speciate.planning.compare import compare
 from speciate.planning.decision import MixtureDecision, predictions
@@ -17,6 +17,7 @@ from speciate.planning.seal import seal, verify_seal
 from speciate.runs.table import rows_digest
 from speciate.storage import canonical_json, write_atomic
 from speciate.study.config import StudyConfig
+from speciate.study.files import read_object
 from speciate.study.layout import Layout
 from speciate.study.specs import final_runs, planned_model
 
@@ -95,7 +96,7 @@ def make_plan(config: StudyConfig, layout: Layout, ledger: pd.DataFrame, vocab_s
         "domain": config.corpus.domain,
         "request": plan_request(config, ledger),
         "decision": decision.to_json(),
-        "explanation": decision.explain().splitlines(),
+        "explanation": decision.explain(spec.params).splitlines(),
         "params": spec.params,
         "planned_ratio": planned,
         "horizon_tokens": config.plan.horizon_tokens,
@@ -121,8 +122,12 @@ def load_plan(layout: Layout) -> dict[str, Any] | None:
     """The sealed plan on disk, verified; None when there is none. Raises UserError when it was altered."""
     if not layout.plan.exists():
         return None
-    plan: dict[str, Any] = json.loads(layout.plan.read_text(encoding="utf-8"))
-    verify_seal(plan)
+    fix = "put back the file that was sealed, or move it away and relaunch the same command, which plans again"
+    plan = read_object(layout.plan, fix)
+    try:
+        verify_seal(plan)
+    except UserError as error:
+        raise UserError(Problem(problem.what, str(layout.plan), fix) for problem in error.problems) from None
     return plan
 
 

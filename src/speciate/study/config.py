@@ -78,7 +78,7 @@ class ModelConfig(Section):
     architecture: Literal["llama", "qwen2"] = Field("llama", description="llama or qwen2")
     hidden_size: Whole = Field(64, ge=1, description="width of the residual stream, a multiple of heads")
     layers: Whole = Field(3, ge=1, description="transformer blocks")
-    heads: Whole = Field(4, ge=1, description="attention heads")
+    heads: Whole = Field(2, ge=1, description="attention heads")
     kv_heads: Annotated[Whole, Field(ge=1)] | None = Field(
         None, description="key and value heads, each shared by a group of attention heads; null is as many as heads"
     )
@@ -94,7 +94,7 @@ class TrainingConfig(Section):
     """What every run has in common."""
 
     sequence_length: Whole = Field(256, ge=8, description="tokens in one training sequence")
-    batch_sequences: Whole = Field(16, ge=1, description="sequences in one optimizer step")
+    batch_sequences: Whole = Field(32, ge=1, description="sequences in one optimizer step")
     precision: Literal["bfloat16", "float32"] = Field(
         "bfloat16", description="bfloat16 (autocast; weights and optimizer stay float32) or float32"
     )
@@ -114,7 +114,7 @@ class TrainingConfig(Section):
         """Tokens in one optimizer step; every token count is a multiple of it.
 
         >>> TrainingConfig().tokens_per_step
-        4096
+        8192
         """
         return self.batch_sequences * self.sequence_length
 
@@ -122,7 +122,7 @@ class TrainingConfig(Section):
 class TrunkConfig(Section):
     """The general pretraining that every continued run starts from."""
 
-    tokens: Whole = Field(2_048_000, gt=0, description="tokens of general text; ignored for models with init_from")
+    tokens: Whole = Field(3_072_000, gt=0, description="tokens of general text; ignored for models with init_from")
     seeds: list[SmallSeed] = Field(
         [0], min_length=1, description="seeds of the trunk: initial weights and order of text"
     )
@@ -134,7 +134,7 @@ class PilotConfig(Section):
     ratios: list[Share] = Field(
         [0.25, 0.5, 0.75, 0.9], min_length=1, description="shares of domain text in the continued runs' mixtures"
     )
-    tokens: Whole = Field(737_280, gt=0, description="tokens of each continued run")
+    tokens: Whole = Field(1_228_800, gt=0, description="tokens of each continued run")
     extra_seeds: dict[Share, list[SmallSeed]] = Field(
         {0.5: [1]},
         description="further orders of the text, by ratio, from which intervals learn the noise; 0 is the pilots' own",
@@ -151,7 +151,7 @@ class PlanConfig(Section):
 
     model: str | None = Field(None, description="the model to plan for; null is the largest")
     horizon_tokens: Whole = Field(
-        1_474_560, gt=0, description="tokens of the run that is planned; more than any pilot has seen"
+        1_843_200, gt=0, description="tokens of the run that is planned; more than any pilot has seen"
     )
     tolerance: Number = Field(0.05, gt=0, description="nats per token that the general loss may be above its start")
     level: Number = Field(0.9, ge=0.5, lt=1, description="coverage of the intervals")

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from speciate.errors import Problem, UserError
 from speciate.storage import write_atomic
-from speciate.study.load import parse_study
+from speciate.study.layout import Layout
+from speciate.study.load import load_study, parse_study
 from speciate.study.progress import duration
 from speciate.study.stages import StudyResult, run_study
 
@@ -36,7 +37,9 @@ def run_demo(minutes: float, out: Path | None, seed: int, console: Console) -> S
     else:
         scale = demo_scale(minutes, console)
         write_atomic(path, demo_study(seed, scale))
-    return run_study(path, [], None, False, console)
+    result = run_study(path, [], None, False, console)
+    console.print(f"open {Layout(root.resolve()).report.as_uri()}", highlight=False, soft_wrap=True)
+    return result
 
 
 def demo_study(seed: int, scale: float) -> str:
@@ -71,7 +74,6 @@ def demo_scale(minutes: float, console: Console) -> float:
 
 
 def _check_same_seed(path: Path, seed: int) -> None:
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or found.get("seed", 0) != seed:
+    if load_study(path).seed != seed:
         fix = "give another --out, or remove the folder"
         raise UserError(Problem(f"it holds another study than the demo of seed {seed}", str(path.parent), fix))

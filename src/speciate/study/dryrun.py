@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -79,8 +80,10 @@ def _speeds(config: StudyConfig, tree: RunTree) -> dict[int, float]:
     specs: dict[int, RunSpec] = {node.spec.model.params: node.spec for node in tree.nodes}
     # Random weights are as fast as a checkpoint's, and a dry run must not read gigabytes.
     fresh = [replace(spec, model=replace(spec.model, init_from=None)) for spec in specs.values()]
-    processes = min(config.compute.processes, len(tree.nodes))  # as the executor does
+    wanted = min(config.compute.processes, len(tree.nodes))  # as the executor does
+    processes = min(wanted, os.cpu_count() or 1)  # more would share the same cores: told below, not tried
     measured = tokens_per_second(fresh, processes, config.compute.threads)
+    measured = {params: speed * processes / wanted for params, speed in measured.items()}
     held_out = config.evaluation.tokens_per_set * len(config.corpus.sources) * EVALUATION_SHARE
     spread = {}
     for params, speed in measured.items():

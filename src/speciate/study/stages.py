@@ -20,6 +20,7 @@ from speciate.storage import write_atomic
 from speciate.study.config import StudyConfig
 from speciate.study.layout import Layout
 from speciate.study.load import load_study, study_yaml
+from speciate.study.progress import duration
 
 STAGES = ("corpus", "pilot", "fit", "plan", "final", "compare", "report")
 DONE, NOT_DECIDABLE = 0, 3
@@ -65,12 +66,17 @@ def run_study(path: Path, overrides: Sequence[str], until: str | None, dry_run: 
         from speciate.study.dryrun import dry_run_study
 
         return StudyResult(layout.root, DONE, "dry-run", dry_run_study(config, layout, console))
-    write_atomic(layout.config, study_yaml(config))
-    launch = _Launch(config, layout, console)
-    try:
-        return launch.run(STAGES[: STAGES.index(until or STAGES[-1]) + 1])
-    finally:
-        launch.record_time()
+    from speciate.study.train import read_cost
+    from speciate.training.lock import exclusive  # runs/ has a lock of its own, which workers left behind still hold
+
+    with exclusive(layout.root):  # before anything is written: another launch's workers read these files
+        read_cost(layout)
+        write_atomic(layout.config, study_yaml(config))
+        launch = _Launch(config, layout, console)
+        try:
+            return launch.run(STAGES[: STAGES.index(until or STAGES[-1]) + 1])
+        finally:
+            launch.record_time()
 
 
 class _Launch:
@@ -87,14 +93,15 @@ class _Launch:
         comparison: dict[str, Any] | None = None
         self._corpus()
         if "pilot" in stages:
-            self._train("pilots")
+            self._pilot()
         if "fit" in stages:
             self._fit()
         if "plan" in stages:
             plan = self._plan()
         decided = plan is not None and plan["planned_ratio"] is not None
         if "final" in stages and decided:
-            self._train("final runs")
+            assert plan is not None
+            self._final(plan["planned_ratio"])
         if "compare" in stages and decided:
             assert plan is not None
             comparison = self._compare(plan)
@@ -112,7 +119,7 @@ class _Launch:
     def record_time(self) -> None:
         """Add the wall-clock seconds since the last call to cost.json, which sums over all launches."""
         now, path = time.monotonic(), self.layout.cost
-        cost = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        cost = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}  # run_study has checked it
         cost["wall_seconds"] = cost.get("wall_seconds", 0.0) + now - self._recorded
         self._recorded = now
         write_atomic(path, json.dumps(cost, indent=1))
@@ -141,12 +148,19 @@ class _Launch:
             "corpus", f"{len(self.corpus.domains)} domains, {tokens / 1e6:.1f}M training tokens ({seconds:.0f} s)"
         )
 
-    def _train(self, title: str) -> None:
-        from speciate.study.train import train
+    def _pilot(self) -> None:
+        from speciate.study.train import train_pilots
 
-        cost = train(self.config, self.layout, self.corpus, title, self.console)
+        self._trained("pilot", train_pilots(self.config, self.layout, self.corpus, self.console))
+
+    def _final(self, planned: float) -> None:
+        from speciate.study.train import train_final
+
+        self._trained("final", train_final(self.config, self.layout, self.corpus, planned, self.console))
+
+    def _trained(self, stage: str, cost: dict[str, Any]) -> None:
         self._say(
-            "train", f"{title} done: {cost['tokens'] / 1e6:.1f}M tokens, {cost['train_seconds']:.0f} s of training"
+            stage, f"done: {cost['tokens'] / 1e6:.1f}M tokens, {duration(cost['train_seconds'])} of training so far"
         )
 
     def _pilot_rows(self) -> Any:

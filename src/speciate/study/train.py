@@ -13,30 +13,38 @@ from rich.console import Console
 
 from speciate.corpus.shards import Corpus
 from speciate.runs.cost import savings, train_flops
-from speciate.runs.ledger import read_ledger, write_ledger
+from speciate.runs.ledger import write_ledger
 from speciate.runs.tree import RunTree, build_tree
 from speciate.storage import canonical_json, file_digest, write_atomic
+from speciate.study.analyse import load_plan
 from speciate.study.config import StudyConfig
+from speciate.study.files import read_object
 from speciate.study.layout import Layout
 from speciate.study.progress import TreeProgressBar
 from speciate.study.rows import ledger_rows
 from speciate.study.specs import StudyRun, final_runs, pilot_runs, study_eval_hash
 
 
-def study_runs(config: StudyConfig, layout: Layout, corpus: Corpus) -> list[StudyRun]:
-    """The pilots, and once a plan is sealed the runs that carry it out."""
+def train_pilots(config: StudyConfig, layout: Layout, corpus: Corpus, console: Console) -> dict[str, Any]:
+    """Train the pilots that are not done yet; returns what the study has cost so far."""
+    return _train(config, layout, corpus, pilot_runs(config, corpus.digest, corpus.vocab_size), "pilots", console)
+
+
+def train_final(
+    config: StudyConfig, layout: Layout, corpus: Corpus, planned: float, console: Console
+) -> dict[str, Any]:
+    """Carry out a plan: the planned ratio and its neighbours, to the horizon; returns the study's cost so far."""
     runs = pilot_runs(config, corpus.digest, corpus.vocab_size)
-    if layout.plan.exists():
-        planned = json.loads(layout.plan.read_text(encoding="utf-8"))["planned_ratio"]
-        runs += final_runs(config, planned, corpus.digest, corpus.vocab_size)
-    return runs
+    runs += final_runs(config, planned, corpus.digest, corpus.vocab_size)
+    return _train(config, layout, corpus, runs, "final runs", console)
 
 
-def train(config: StudyConfig, layout: Layout, corpus: Corpus, title: str, console: Console) -> dict[str, Any]:
-    """Train what the tree still lacks, then write the ledger, the tree and what it cost. Returns the cost."""
-    from speciate.training.executor import run_nodes  # pid locks and processes: only for those who train
+def _train(
+    config: StudyConfig, layout: Layout, corpus: Corpus, runs: Sequence[StudyRun], title: str, console: Console
+) -> dict[str, Any]:
+    """Train what the tree still lacks, then write the ledger, the tree and what it cost."""
+    from speciate.training.executor import run_nodes  # locks and processes: only for those who train
 
-    runs = study_runs(config, layout, corpus)
     tree = build_tree([run.spec for run in runs])
     write_atomic(layout.nodes, canonical_json(tree.to_json()))
     started = time.monotonic()
@@ -52,23 +60,41 @@ def train(config: StudyConfig, layout: Layout, corpus: Corpus, title: str, conso
                 eval_hash=study_eval_hash(config, corpus),
             )
     finally:  # time spent on a launch that was interrupted is spent all the same
-        cost = _add_cost(layout, tree, time.monotonic() - started)
+        _add_seconds(layout, time.monotonic() - started)
+    return _record(config, layout, corpus, runs)
+
+
+def _record(config: StudyConfig, layout: Layout, corpus: Corpus, runs: Sequence[StudyRun]) -> dict[str, Any]:
+    """The ledger, the tree and the cost of ``runs`` and of what the sealed plan has had carried out before."""
+    plan = load_plan(layout)
+    known = {run.spec.name for run in runs}
+    if plan is not None and plan["planned_ratio"] is not None:  # a plan that could not decide had nothing carried out
+        earlier = final_runs(config, plan["planned_ratio"], corpus.digest, corpus.vocab_size)
+        runs = [*runs, *(run for run in earlier if run.spec.name not in known)]
+    tree = build_tree([run.spec for run in runs])
+    done = {node.key for node in tree.nodes if (layout.runs / node.key / "DONE").exists()}
+    runs = [run for run in runs if done.issuperset(tree.runs[run.spec.name])]
+    tree = build_tree([run.spec for run in runs])
     rows = ledger_rows(runs, tree, layout.runs, config.corpus.domain, file_digest(corpus.tokenizer_path)[:16])
     write_ledger(rows, layout.ledger)
     write_atomic(layout.tree, json.dumps(tree_summary(runs, tree, layout.runs), indent=1))
-    return cost
-
-
-def _add_cost(layout: Layout, tree: RunTree, seconds: float) -> dict[str, Any]:
-    """cost.json: wall-clock seconds of training over all launches of this study, and what they bought."""
-    earlier = json.loads(layout.cost.read_text(encoding="utf-8")) if layout.cost.exists() else {}
-    cost = earlier | {
-        "train_seconds": earlier.get("train_seconds", 0.0) + seconds,
-        "tokens": tree.tokens,
-        "flops": sum(train_flops(node) for node in tree.nodes),
-    }
+    flops = sum(train_flops(node) for node in tree.nodes)
+    cost = read_cost(layout) | {"tokens": tree.tokens, "flops": flops}
     write_atomic(layout.cost, json.dumps(cost, indent=1))
     return cost
+
+
+def read_cost(layout: Layout) -> dict[str, Any]:
+    """What this study has cost so far: the content of cost.json, empty when there is none."""
+    fix = "delete it (the count of minutes starts anew) and relaunch the same command"
+    return read_object(layout.cost, fix) if layout.cost.exists() else {}
+
+
+def _add_seconds(layout: Layout, seconds: float) -> None:
+    """cost.json: wall-clock seconds of training over all launches of this study."""
+    cost = read_cost(layout)
+    cost["train_seconds"] = cost.get("train_seconds", 0.0) + seconds
+    write_atomic(layout.cost, json.dumps(cost, indent=1))
 
 
 def tree_summary(runs: Sequence[StudyRun], tree: RunTree, runs_dir: Path) -> dict[str, Any]:
@@ -97,8 +123,3 @@ def tree_summary(runs: Sequence[StudyRun], tree: RunTree, runs_dir: Path) -> dic
             }
         )
     return {"nodes": nodes, "savings": savings(tree).to_json()}
-
-
-def load_ledger(layout: Layout) -> Any:
-    """The study's measurements as a validated table."""
-    return read_ledger(layout.ledger)

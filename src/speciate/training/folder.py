@@ -30,7 +30,7 @@ def read_done(folder: Path, eval_hash: str = "") -> dict[str, Any] | None:
     """
     try:
         done = json.loads((folder / "DONE").read_text(encoding="utf-8"))
-        if not isinstance(done, dict) or not TOLD <= set(done) or done["eval_hash"] != eval_hash:
+        if not isinstance(done, dict) or not set(done) >= TOLD or done["eval_hash"] != eval_hash:
             return None
         if "metrics_sha256" in done and file_digest(folder / "metrics.jsonl") != done["metrics_sha256"]:
             return None
