@@ -212,8 +212,7 @@ def _predictions(evidence: Evidence, figures: dict[str, Any]) -> str:
     if not panels:
         lead = "Nothing to compare yet: no run has been measured against a sealed plan."
         return _section(title, lead, "") if evidence.models else ""
-    figure, note = outcome_fact(evidence)
-    said = [f"{figure.lstrip('✓✕ ')}: {note}", regret_sentence(evidence), _verdict(evidence)]
+    said = [_verdict(evidence) or outcome_fact(evidence)[1], regret_sentence(evidence)]
     lead = " ".join(escape(sentence) for sentence in said if sentence)
     lead += " The bar is the interval sealed before the run, the centre line its prediction, the point what came out."
     table = f"<details><summary>All predictions as a table</summary>{prediction_table(evidence)}</details>"
