@@ -106,7 +106,7 @@ def _coverage(rows: Sequence[Mapping[str, Any]], level: float) -> dict[str, Any]
     inside = sum(bool(row["inside"]) for row in judged)
     low, high = (float(q) / runs * n for q in binom.ppf([0.025, 0.975], runs, level))
     counted = f"{inside} of {n} measured losses lie inside their {level:.0%} intervals"
-    expected = f"{low:.1f} to {high:.1f} were to be expected from {runs} independent run{'s' if runs != 1 else ''}"
+    expected = f"{low:.3g} to {high:.3g} were to be expected from {runs} independent run{'s' if runs != 1 else ''}"
     if inside < low:
         verdict = f"{counted}; {expected}: the intervals were too narrow."
     else:

@@ -28,14 +28,14 @@ def fit_laws(config: StudyConfig, layout: Layout, ledger: pd.DataFrame) -> dict[
     A law that these rows cannot carry is written down as such: the status is the reason.
     """
     continued = ledger["train_on"] != "general"
-    jobs: dict[str, tuple[str, pd.DataFrame]] = {
-        "chinchilla": ("chinchilla", ledger[~continued & (ledger["eval_on"] == "general")])
-    }
+    warm = ledger["tokens"] >= 2 * config.training.warmup_tokens  # a power law describes no warmup
+    trunks = ledger[~continued & warm & (ledger["eval_on"] == "general")]
+    jobs: dict[str, tuple[str, pd.DataFrame]] = {"chinchilla": ("chinchilla", trunks)}
     grown = ledger[continued & (ledger["tokens"] > 0)]
     for params, ratio in grown[["params", "domain_ratio"]].drop_duplicates().itertuples(index=False):
         rows = grown[(grown["params"] == params) & (grown["domain_ratio"] == ratio)]
         for law, eval_on in (("mixture-general", "general"), ("mixture-domain", config.corpus.domain)):
-            jobs[f"{law}-{params}-{ratio:.3f}"] = (law, rows[rows["eval_on"] == eval_on])
+            jobs[f"{law}-{params:.0f}-{ratio:.3f}"] = (law, rows[rows["eval_on"] == eval_on])
     statuses = {}
     for name, (law, rows) in jobs.items():
         path = layout.fits / f"{name}.json"
