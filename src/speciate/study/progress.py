@@ -61,7 +61,7 @@ def progress_text(state: Progress) -> str:
     counted = (
         f"{state.nodes_done} of {state.nodes} nodes, {state.tokens_done / 1e6:.1f}M of {state.tokens / 1e6:.1f}M tokens"
     )
-    if state.seconds_left is None:
+    if state.seconds_left is None or state.tokens_per_second <= 0:  # between two nodes nothing runs
         return counted
     return f"{counted}, {state.tokens_per_second:,.0f} tokens/s, {duration(state.seconds_left)} left"
 
