@@ -89,7 +89,7 @@ def test_regret_says_whether_the_tolerance_was_kept_and_what_was_better() -> Non
     assert said(best_ratio=0.4, loss_difference=0.0).endswith("it was the best.")
     broken = said(chosen_feasible=False, general_change=0.061, loss_difference=None)
     assert broken.endswith(
-        "+.061 nats from its start, more than the .050 allowed: the plan did not keep general ability."
+        "+.061 nats from its start, .011 above the .050 allowed: it kept less general ability than planned."
     )
     assert regret_sentence(planned(comparison={"regret": []})) == ""
 

@@ -204,7 +204,8 @@ def regret_sentence(evidence: Evidence) -> str:
     ended = f"the planned share ({chosen}) ended {nats_text(found['general_change'], signed=True)} nats from its start"
     limit = f"{nats_text(found['tolerance'])} allowed"
     if not found["chosen_feasible"]:
-        return f"On general text {ended}, more than the {limit}: the plan did not keep general ability."
+        excess = nats_text(found["general_change"] - found["tolerance"])
+        return f"On general text {ended}, {excess} above the {limit}: it kept less general ability than planned."
     kept = f"On general text {ended}, within the {limit}."
     if best is None or lost is None or best == found["chosen_ratio"]:
         return f"{kept} Of the shares that stayed within it, it was the best."
