@@ -104,6 +104,7 @@ def test_not_decidable_is_exit_code_3_with_a_report_and_no_final_run(
     assert result.exit_code == 3
     plan = json.loads((copy / "plan.json").read_text(encoding="utf-8"))
     assert plan["planned_ratio"] is None
+    assert plan["explanation"][-1].startswith("Next: speciate run study.yaml 'pilot.ratios=[")
     assert plan["predictions"] == []
     assert not (copy / "comparison.json").exists()
     assert "not decidable" in (copy / "report.html").read_text(encoding="utf-8").lower()

@@ -71,9 +71,9 @@ def critical_path(
     turning = _turning(general, domain, turner, question)
     levels = general.means(wide)
     others = domain.means(wide) if question.weight else None
-    slopes = _slopes(_weigh(levels, others, question), wide)
+    slopes = _slopes(_weigh(levels, others, question), wide, general.longest)
     if turner is not None:
-        slopes = np.minimum(slopes, _slopes(_weigh(turner.means(wide), others, question), wide))
+        slopes = np.minimum(slopes, _slopes(_weigh(turner.means(wide), others, question), wide, general.longest))
     unit = general.longest
     shown = np.arange(POINTS - SHOWN, POINTS)
     point = _over_time(levels[None], slopes[None], turning[None], general.ratios, wide, shown, question, unit, None)
@@ -88,7 +88,7 @@ def critical_path(
         drawn = general.mean_draws(wide)
         other_draws = domain.mean_draws(wide) if question.weight else None
         weighed = _weigh(drawn, other_draws, question)
-        moved = _slopes(weighed, wide)
+        moved = _slopes(weighed, wide, general.longest)
         if turner is None:
             turns = turning_draws(weighed, wide, POINTS - 1)
         else:
@@ -96,11 +96,10 @@ def critical_path(
             falling = moved[:, :, POINTS - 1] <= 0
             turns = turning_draws(seen, wide, POINTS - 1)
             turns = np.where(falling, np.minimum(turns, general.longest), turns)
-            moved = np.minimum(moved, _slopes(seen, wide))
+            moved = np.minimum(moved, _slopes(seen, wide, general.longest))
         tolerated, turned = _over_time(drawn, moved, turns, general.ratios, wide, shown, question, unit, misfit)
         draws = np.clip(np.minimum(tolerated, turned), 0.0, 1.0)
-        fine = (rising_with_ratio(moved[:, :, POINTS - 1]) <= 0) & (drawn[:, :, POINTS - 1] <= question.tolerance)
-        probability = fine.mean(axis=0)
+        probability = (draws[:, -1:] >= general.ratios).mean(axis=0)
     return CriticalPath(wide[shown], point[0][0], point[1][0], draws, turning, law, unit, change, feasible, probability)
 
 
@@ -109,8 +108,18 @@ def _weigh(general: Array, domain: Array | None, question: Question) -> Array:
     return general if domain is None or question.weight is None else general + domain / question.weight
 
 
-def _slopes(curves: Array, tokens: Array) -> Array:
-    return np.asarray(np.gradient(curves, np.log(tokens), axis=-1), dtype=float)
+def _slopes(curves: Array, tokens: Array, longest: float) -> Array:
+    """dF/d ln T (..., G) of curves at tokens (G,), held at or below its value at the pilots' end beyond it.
+
+    A loss that has been seen to fall has turned: the law has one maximum. A drawn error of the extrapolation may
+    lift the level of a curve, but must not make it turn a second time.
+    """
+    slopes = np.asarray(np.gradient(curves, np.log(tokens), axis=-1), dtype=float)
+    last = int(np.searchsorted(tokens, longest, side="right")) - 1
+    if 1 <= last < len(tokens) - 1:
+        held = slopes[..., last - 1 : last]  # the last slope that no extrapolated value enters
+        slopes[..., last:] = np.minimum(slopes[..., last:], held)
+    return slopes
 
 
 def _turning(general: Levels, domain: Levels, turner: Levels | None, question: Question) -> Array:

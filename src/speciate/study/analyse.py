@@ -11,7 +11,7 @@ import pandas as pd
 from speciate.errors import NotDecidable, Problem, UserError
 from speciate.fitting.fit import fit
 from speciate.planning.compare import compare
-from speciate.planning.decision import MixtureDecision, predictions
+from speciate.planning.decision import MixtureDecision, SizeDecision, predictions
 from speciate.planning.mixture import plan_mixture
 from speciate.planning.seal import seal, verify_seal
 from speciate.runs.table import rows_digest
@@ -19,6 +19,7 @@ from speciate.storage import canonical_json, write_atomic
 from speciate.study.config import StudyConfig
 from speciate.study.files import read_object
 from speciate.study.layout import Layout
+from speciate.study.remedy import remedy_command
 from speciate.study.specs import final_runs, planned_model
 
 
@@ -96,7 +97,7 @@ def make_plan(config: StudyConfig, layout: Layout, ledger: pd.DataFrame, vocab_s
         "domain": config.corpus.domain,
         "request": plan_request(config, ledger),
         "decision": decision.to_json(),
-        "explanation": decision.explain(spec.params).splitlines(),
+        "explanation": _explanation(config, decision, answer),
         "params": spec.params,
         "planned_ratio": planned,
         "horizon_tokens": config.plan.horizon_tokens,
@@ -116,6 +117,14 @@ def make_plan(config: StudyConfig, layout: Layout, ledger: pd.DataFrame, vocab_s
     sealed = seal(plan, ledger)
     write_atomic(layout.plan, canonical_json(sealed))
     return sealed
+
+
+def _explanation(config: StudyConfig, decision: MixtureDecision, answer: SizeDecision) -> list[str]:
+    """The decision's five lines, the last one as a command for this study."""
+    *lines, last = decision.explain(answer.params).splitlines()
+    if answer.critical_ratio is None and answer.remedy is not None:
+        last = f"Next: {remedy_command(config, answer.remedy)}"
+    return [*lines, last]
 
 
 def load_plan(layout: Layout) -> dict[str, Any] | None:
