@@ -83,3 +83,17 @@ def test_the_papers_curves_through_the_command_line(tmp_path: Path, capsys: pyte
     models = json.loads(capsys.readouterr().out)["models"]
     assert all(model["ratios"][-1]["domain_ratio"] == 1 for model in models)
     assert not any(model["ratios"][-1]["feasible"] for model in models), "100 % is infeasible at every size"
+
+
+def test_an_untried_size_is_not_answered_with_certain_nonsense(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "runs.csv"
+    write_table(table, (0.1, 0.25, 0.5, 0.75))
+    rows = table.read_text(encoding="utf-8").splitlines()
+    larger = [row.replace(",1e8,", ",4e8,").replace("r0", "big-r0").replace(",base,", ",big,") for row in rows[1:]]
+    table.write_text("\n".join([*rows, *larger]) + "\n", encoding="utf-8")
+    verb = ["plan", "mixture", str(table), "--domain", "law", "--bootstrap", "100", "--json", "--params"]
+    for params in ("inf", "nan", "1e300", "0"):
+        assert main([*verb, params]) == 2, params
+        assert "count" in json.loads(capsys.readouterr().out)["problems"][0]["fix"]

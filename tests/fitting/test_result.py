@@ -40,7 +40,7 @@ def test_inputs_are_checked_at_once(result: Fit) -> None:
     with pytest.raises(UserError) as caught:
         result.predict(params=1e9)
     assert [problem.what for problem in caught.value.problems] == ["tokens is not given", "params is not an input"]
-    with pytest.raises(UserError, match="not positive"):
+    with pytest.raises(UserError, match="finite number above 0"):
         result.predict(tokens=[1e6, 0.0])
 
 

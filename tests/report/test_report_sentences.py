@@ -69,7 +69,7 @@ def test_the_plan_for_a_size_that_was_not_trained() -> None:
 
 def test_an_outcome_outside_the_expected_range_did_not_hold() -> None:
     coverage = {"inside": 10, "rows": 24, "low": 19, "high": 24}
-    evidence = planned(model(36_000, 0.4, low=0.3, high=0.5), comparison={"coverage": coverage})
+    evidence = planned(model(36_000, 0.4, low=0.3, high=0.5), comparison={"coverage": coverage, "rows": [{}] * 24})
     assert outcome_fact(evidence)[0] == "✕ It did not hold"
     assert "too narrow" in " ".join(next_steps(evidence))
     assert outcome_fact(EMPTY)[0] == "Not checked yet"
@@ -92,6 +92,13 @@ def test_regret_says_whether_the_tolerance_was_kept_and_what_was_better() -> Non
         "+.061 nats from its start, .011 above the .050 allowed: it kept less general ability than planned."
     )
     assert regret_sentence(planned(comparison={"regret": []})) == ""
+
+
+def test_losses_measured_against_a_plan_without_intervals_are_not_called_unmeasured() -> None:
+    comparison = {"coverage": {"rows": 0, "inside": None}, "rows": [{}] * 6}
+    evidence = planned(model(36_000, 0.4), comparison=comparison)
+    assert outcome_fact(evidence)[0] == "Measured"
+    assert "train the planned" not in " ".join(next_steps(evidence))
 
 
 def test_misses_within_what_was_expected_hold_in_part() -> None:

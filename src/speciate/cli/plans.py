@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit
+from speciate.errors import Problem, UserError
 
 Draws = Annotated[int, typer.Option(help="Draws behind the intervals.", min=100)]
 
@@ -30,6 +31,8 @@ def mixture(
     from speciate.planning.mixture import plan_mixture
     from speciate.planning.observations import NEEDED
 
+    if params is not None and not 1 <= params < 1e18:
+        raise UserError(Problem(f"params is {params}", "--params", "give a count of 1 or more, such as 7e9"))
     decision = plan_mixture(
         read_rows(file, columns, NEEDED),
         general=general,
@@ -45,4 +48,4 @@ def mixture(
         emit(decision.to_json())
     else:
         print(decision.explain())
-    return DONE if decision.largest.decided else NOT_DECIDABLE  # the size that is spoken of
+    return DONE if decision.decided else NOT_DECIDABLE

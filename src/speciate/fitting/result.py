@@ -119,8 +119,9 @@ class Fit:
         for name in names:
             if name not in inputs:
                 problems.append(Problem(f"{name} is not given", f"predict {self.law_name}", f"give {name}=value"))
-            elif not (np.asarray(inputs[name], dtype=float) > 0).all():
-                problems.append(Problem(f"{name} is not positive", f"predict {self.law_name}", "use a value above 0"))
+            elif not _usable(inputs[name]):
+                what = f"{name} is not a finite number above 0"
+                problems.append(Problem(what, f"predict {self.law_name}", "use a finite value above 0"))
         for name in inputs:
             if name not in names:
                 fix = f"the law reads {', '.join(names)}"
@@ -166,6 +167,11 @@ class Fit:
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(chr(10).join(self.explain()))}</pre>"
+
+
+def _usable(value: object) -> bool:
+    numbers = np.asarray(value, dtype=float)
+    return bool((np.isfinite(numbers) & (numbers > 0)).all())
 
 
 def errors_of(value: Array, y: Array) -> tuple[float, float | None, float | None]:

@@ -33,6 +33,7 @@ CHINCHILLA = Law(
     status="as published",
     terms=terms,
     objective="log-huber",
+    constant=("domain_ratio", "seed_tokens"),
 )
 
 # Besiroglu et al. 2404.10102, in the order of CHINCHILLA.parameters.

@@ -125,8 +125,8 @@ class MixtureDecision:
 
     @property
     def decided(self) -> bool:
-        """Whether every size has a critical ratio."""
-        return all(model.decided for model in self.models)
+        """Whether the size that is spoken of, the largest, has a critical ratio; each of ``models`` says its own."""
+        return self.largest.decided
 
     @property
     def status(self) -> str:

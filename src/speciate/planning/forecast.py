@@ -82,7 +82,7 @@ def forecast(
         fresh = 0.0
     else:
         start, chosen = _start(levels, trunk)
-        point = _at_ratio(levels.ratios, levels.means(tokens)[None], None, ratio)[0]
+        point = _at_ratio(levels.ratios, levels.means(tokens, trunk)[None], None, ratio)[0]
         drawn = None
         if levels.noise is not None:
             drawn = _at_ratio(levels.ratios, _any_trunk(levels, tokens, chosen, start), misfit, ratio)

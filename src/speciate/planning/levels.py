@@ -78,9 +78,13 @@ class Levels:
         ends = np.array([curve.tokens[-1] for curve in self.curves])
         return np.asarray(np.maximum(np.log2(tokens[None, :] / ends[:, None]), 0.0), dtype=float)
 
-    def means(self, tokens: Array) -> Array:
-        """Expected change of loss (n, G), nats/token."""
-        return np.asarray(self.combine @ self.fit.curves(tokens), dtype=float)
+    def means(self, tokens: Array, trunk: str | None = None) -> Array:
+        """Expected change of loss (n, G), nats/token; with ``trunk``, of runs from that trunk."""
+        runs = self.fit.curves(tokens)
+        value = self.combine @ runs
+        if trunk is not None and len(self.trunks) > 1:
+            value = value + self.trunk_part[self.trunks.index(trunk)] @ runs
+        return np.asarray(value, dtype=float)
 
     def run_draws(self, tokens: Array) -> Array:
         """The pilots themselves, continued: draws (B, R, G) of their curves (their own v and u included)."""

@@ -60,7 +60,9 @@ def plan_mixture(
     _check(horizon_tokens, tolerance, level, draws, params, lambda_)
     seen = observe(table, general, domain)
     rng = np.random.default_rng(seed)
-    horizons = [float(horizon_tokens or size.longest) for size in seen.sizes]
+    untried = params is not None and all(size.params != params for size in seen.sizes)
+    common = max(size.longest for size in seen.sizes) if untried else None  # sizes compare at one horizon only
+    horizons = [float(horizon_tokens or common or size.longest) for size in seen.sizes]
     reach = max(h / size.longest for h, size in zip(horizons, seen.sizes, strict=True))
     generals, tests, error = build_levels(GENERAL_SHAPES, [size.general for size in seen.sizes], horizons, rng, draws)
     domains, _, domain_error = build_levels(DOMAIN_SHAPES, [size.domain for size in seen.sizes], horizons, rng, draws)
@@ -72,7 +74,7 @@ def plan_mixture(
         basis = Basis(own, other, misfit, misfit_domain, None)
         models.append(_decide(size, basis, turner, Question(horizon, tolerance, lambda_), level, seed, widest))
     if params is not None:
-        models = _for_size(models, params, level)
+        models = _for_size(models, params, level, widest)
     method = _method(generals, domains, error, domain_error) | {"lambda": lambda_, "draws": draws, "seed": seed}
     return MixtureDecision(general, seen.domain, level, seed, tuple(models), method)
 
@@ -96,7 +98,7 @@ def _check(
         (0 <= tolerance < np.inf, "tolerance", tolerance, "give nats per token, 0 or more"),
         (0 < level < 1, "level", level, "give a share between 0 and 1, such as 0.9"),
         (draws >= 100, "draws", draws, "give at least 100"),
-        (params is None or params > 0, "params", params, "give a count above 0"),
+        (params is None or 1 <= params < 1e18, "params", params, "give a count of 1 or more, such as 7e9"),
         (weight is None or weight > 0, "lambda", weight, "give a number above 0, or leave it out"),
     ]
     problems = [Problem(f"{name} is {value}", "options", fix) for fine, name, value, fix in rules if not fine]
@@ -179,8 +181,13 @@ def _undecided(
         return f"not decidable: {len(levels.ratios)} ratios were tried ({tried}), 3 are needed", remedy.between(
             params, levels
         )
-    if path.feasible.all() and levels.ratios[-1] < 1:
-        reason = f"not decidable: every tried ratio ({tried}) is feasible, so the critical one lies above"
+    if path.feasible[-1] and levels.ratios[-1] < 1:
+        which = (
+            f"every tried ratio ({tried})"
+            if path.feasible.all()
+            else f"the largest tried ratio ({levels.ratios[-1]:g})"
+        )
+        reason = f"not decidable: {which} is feasible, so the critical one lies above"
         return reason, remedy.another_ratio(params, levels, upwards=True)
     if not path.feasible.any():
         reason = f"not decidable: no tried ratio ({tried}) is feasible, so the critical one lies below if there is one"
@@ -210,7 +217,7 @@ def _beyond(question: Question, levels: Levels) -> bool:
     return question.horizon > 1.01 * levels.longest
 
 
-def _for_size(models: list[SizeDecision], params: int, level: float) -> list[SizeDecision]:
+def _for_size(models: list[SizeDecision], params: int, level: float, widest: float) -> list[SizeDecision]:
     same = [model for model in models if model.params == params]
     if same:
         return same
@@ -222,4 +229,4 @@ def _for_size(models: list[SizeDecision], params: int, level: float) -> list[Siz
                 (m.remedy.to_json()["text"] for m in models if m.remedy is not None), "run the pilots at another size"
             ),
         )
-    return [extrapolate_size(decided, params, level)]
+    return [extrapolate_size(decided, params, level, widest)]

@@ -66,15 +66,16 @@ def observe(table: pd.DataFrame, general: str = "general", domain: str | None = 
 
     Raises UserError for every fault of the table at once, NotDecidable when no run has enough rows.
     """
-    problems = _faults(table)
+    problems = _missing(table)
     if problems:
         raise UserError(problems)
     domain = choose_domain(table, general, domain)
+    numbers = pd.Series(np.arange(1, len(table) + 1), index=table.index)  # rows as the user counts them
     table = table[table["eval_on"].isin([general, domain])]
     if "seed_tokens" in table.columns and not (table["seed_tokens"] == 0).all():
         # 0 is first-stage training; a checkpoint from elsewhere may not say what it has seen (null)
         table = table[table["seed_tokens"] != 0]
-    problems = _mixed(table)
+    problems = _faults(table, numbers.loc[table.index].to_numpy()) or _mixed(table)
     if problems:
         raise UserError(problems)
     sizes, short = [], []
@@ -116,12 +117,18 @@ def choose_domain(table: pd.DataFrame, general: str, domain: str | None) -> str:
     raise UserError(Problem("the domain's evaluation set is not clear", where, f"name it; choices: {choices}"))
 
 
-def _faults(table: pd.DataFrame) -> list[Problem]:
+def _missing(table: pd.DataFrame) -> list[Problem]:
+    """Columns that every decision needs, and rows at all."""
     missing = [name for name in NEEDED if name not in table.columns]
     if missing:
         return [Problem(f"column {name} is missing", "the table", "add it, or map yours to it") for name in missing]
     if table.empty:
         return [Problem("no rows", "the table", "give at least three ratios of one model size")]
+    return []
+
+
+def _faults(table: pd.DataFrame, row_numbers: NDArray[np.int_]) -> list[Problem]:
+    """Values that cannot be, in the rows that this decision reads."""
     problems = []
     bounds: dict[str, tuple[float, float]] = {
         "params": (1, np.inf),
@@ -135,8 +142,8 @@ def _faults(table: pd.DataFrame) -> list[Problem]:
         if name == "domain_ratio" and "tokens" in table.columns:  # the starting model has no mixture yet
             bad &= ~(np.isnan(numbers) & (pd.to_numeric(table["tokens"], errors="coerce").to_numpy(dtype=float) == 0))
         if bad.any():
-            rows = ", ".join(str(i + 1) for i in np.flatnonzero(bad)[:3])
-            what = f"{name} is {table[name].iloc[int(np.flatnonzero(bad)[0])]!r} ({int(bad.sum())} such rows)"
+            rows = ", ".join(map(str, row_numbers[bad][:3]))
+            what = f"{name} is {table[name].iloc[int(np.flatnonzero(bad)[0])]} ({int(bad.sum())} such rows)"
             problems.append(Problem(what, f"row {rows}", f"give a finite number within [{low}, {high}]"))
     return problems
 

@@ -25,6 +25,9 @@ def second_seed(params: int, levels: Levels, near: float) -> Remedy:
 def another_ratio(params: int, levels: Levels, upwards: bool) -> Remedy:
     """The next ratio above (half-way to 1) or below (half the least) those tried."""
     tried = levels.ratios
+    if not upwards and tried[0] == 0:
+        why = "even without domain text the loss ends above the tolerance: a longer run shows whether it comes down"
+        return Remedy(why, params, 0.0, 2 * int(levels.longest), next_seed(levels))
     ratio = (float(tried[-1]) + 1) / 2 if upwards else float(tried[0]) / 2
     why = "a higher ratio shows where it stops" if upwards else "a lower ratio shows whether any is feasible"
     return Remedy(why, params, round(ratio, 4), int(levels.longest), next_seed(levels))

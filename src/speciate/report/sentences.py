@@ -154,8 +154,8 @@ def certainty_fact(evidence: Evidence) -> tuple[str, str]:
     if model.get("ratios"):
         status = status.partition("; ")[2]  # before it stand the ratio and the interval once more
     if low is None or high is None:
-        return "No interval", _sentence(status) if status else "Too few runs to resample."
-    note = f"{level} interval, from resampling the runs and their seeds."
+        return "No interval", _sentence(status) if status else "No ratio was run twice, so run-to-run noise is unknown."
+    note = f"{level} interval, from what repeated runs differ by and what the laws missed in backtests."
     return range_text(low, high), f"{note} {_sentence(status)}" if status else note
 
 
@@ -181,6 +181,9 @@ def outcome_fact(evidence: Evidence) -> tuple[str, str]:
     """(figure, note): whether what was predicted came true."""
     coverage = (evidence.comparison or {}).get("coverage") or {}
     rows = coverage.get("rows")
+    measured = len((evidence.comparison or {}).get("rows") or [])
+    if not rows and measured:
+        return "Measured", f"{measured} losses were measured, but the plan had no intervals to hold them against."
     if not rows:
         return "Not checked yet", "No run has been measured against the plan."
     inside, low, high = coverage.get("inside", 0), coverage.get("low"), coverage.get("high")
@@ -241,7 +244,7 @@ def next_steps(evidence: Evidence) -> list[str]:
         return [*steps, "Add that run to study.yaml and run the same command again; nothing finished is redone."]
     coverage = (evidence.comparison or {}).get("coverage") or {}
     share = percent_text(model["critical_ratio"])
-    if not coverage.get("rows"):
+    if not (evidence.comparison or {}).get("rows"):
         steps.append("Run the same command again to train the planned ratio to the horizon and check the prediction.")
     elif coverage.get("low") is not None and coverage.get("inside", 0) < coverage["low"]:
         steps.append("The intervals were too narrow here: add a seed at two ratios before trusting a longer horizon.")
@@ -255,7 +258,7 @@ def next_steps(evidence: Evidence) -> list[str]:
         steps.append(f"Mix in {share} at most; how sure that is, a second seed at one share would tell.")
     steps.append(
         "For another length of training or another tolerance nothing need be trained: "
-        "`speciate plan mixture ledger.parquet --horizon TOKENS --tolerance NATS`."
+        f"`speciate plan mixture ledger.parquet --domain {evidence.domain} --horizon TOKENS --tolerance NATS`."
     )
     return steps
 

@@ -59,7 +59,7 @@ def ratio_table(evidence: Evidence) -> str:
 
 
 def _chance(probability: float | None) -> str:
-    """A probability from resampling, which never proves 0 or 1."""
+    """A probability from draws, which never proves 0 or 1."""
     if probability is None:
         return MISSING
     if probability < 0.01:
