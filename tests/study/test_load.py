@@ -74,7 +74,7 @@ ratios: [1]
         "did you mean code_python?",
         "no source is called b",
         "a is both general and the specialisation",
-        "hidden_size 10 is not a multiple of heads 3; use 9 or 12",
+        "hidden_size 10 is not a multiple of twice the heads 3; use 6 or 12",
         "two models are called x",
         "study.yaml line 6, pilot.ratios.1: 1.5 is not allowed",
         "study.yaml line 7, pilot.tokens: 5000 tokens are not a whole number of optimizer steps of 8192 tokens; the",

@@ -166,3 +166,38 @@ def test_killed_at_any_moment_the_study_ends_with_the_same_losses(
     pd.testing.assert_frame_equal(
         rows.sort_values(keys).reset_index(drop=True), expected.sort_values(keys).reset_index(drop=True)
     )
+
+
+def test_longer_pilots_after_a_finished_plan_go_on_from_what_is_there_and_lose_no_row(
+    finished: tuple[Path, StudyResult], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished[0].parent, copy)
+    before = read_ledger(copy / "ledger.parquet")
+    longer = ["pilot.tokens=24576", "plan.horizon_tokens=28672"]
+    run_study(copy / "study.yaml", longer, "pilot", False, quiet())
+    after = read_ledger(copy / "ledger.parquet")
+    for run in ("a-r0.500-s0", "a-r0.800-s0", "a-r0.950-s0"):
+        rows = after[(after["run"] == run) & (after["eval_on"] == "general")]
+        assert rows["tokens"].min() == 0
+        assert rows["tokens"].max() == 24576
+        assert len(rows) >= len(before[(before["run"] == run) & (before["eval_on"] == "general")])
+    trained = [json.loads(path.read_text(encoding="utf-8")) for path in (copy / "runs").glob("*/spec.json")]
+    fresh = [node for node in trained if node["end_tokens"] == 24576 and node["phase_index"] == 1]
+    starts = sorted(node["start_tokens"] for node in fresh)
+    assert starts.count(0) == 1, "only the planned ratio ever trained to 24,576 in one piece"
+    assert set(starts) == {0, 20480}
+
+
+def test_under_cosine_a_plan_never_sees_the_runs_that_carry_it_out(study: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(study, copy)
+    for domain in ("prose", "code"):
+        shutil.copytree(study.parent / domain, copy / domain)
+    small = ["training.schedule=cosine", "trunk.tokens=20480", "pilot.tokens=10240", "plan.horizon_tokens=15360"]
+    first = run_study(copy / "study.yaml", small, None, False, quiet())
+    seal = (copy / "plan.json").read_bytes()
+    again = run_study(copy / "study.yaml", small, None, False, quiet())
+    assert (copy / "plan.json").read_bytes() == seal
+    assert first.comparison == again.comparison

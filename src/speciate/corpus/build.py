@@ -18,7 +18,7 @@ from speciate.corpus.collect import Collected, collect
 from speciate.corpus.read import list_files
 from speciate.corpus.shards import FORMAT, Corpus, corpus_digest, read_manifest
 from speciate.corpus.split import choose_held_out
-from speciate.corpus.tokenizer import end_of_text_id, load_tokenizer, train_tokenizer
+from speciate.corpus.tokenizer import end_of_text_id, id_count, load_tokenizer, train_tokenizer
 from speciate.corpus.write import SPLITS, sample, write_domain
 from speciate.errors import Problem, UserError
 from speciate.storage import canonical_json, digest, file_digest, write_atomic
@@ -197,7 +197,7 @@ def _manifest(
     report: Progress,
 ) -> dict[str, Any]:
     """Write tokenizer and shards into ``folder``; returns the manifest's entries on them."""
-    vocabulary = tokenizer.get_vocab_size(with_added_tokens=True)
+    vocabulary = id_count(tokenizer)
     write_atomic(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
     total = sum(unit.size for collected in texts.values() for unit in collected.units)
     written = [0]

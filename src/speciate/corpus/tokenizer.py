@@ -93,6 +93,12 @@ def token_bytes(tokenizer: Any) -> NDArray[np.int64]:
     return lengths
 
 
+def id_count(tokenizer: Any) -> int:
+    """How many ids a model needs for it: one more than the largest (a vocabulary may have gaps)."""
+    ids = tokenizer.get_vocab(with_added_tokens=True).values()
+    return max(int(tokenizer.get_vocab_size(with_added_tokens=True)), 1 + max(ids, default=-1))
+
+
 def encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
     """Ids of each text, without any that the tokenizer would add around it; uses all cores."""
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]

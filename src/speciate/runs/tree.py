@@ -6,7 +6,7 @@ agree. That state is written down as a JSON value and hashed; equal hash, equal 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
@@ -105,7 +105,7 @@ class RunTree:
         )
 
 
-def build_tree(specs: Sequence[RunSpec]) -> RunTree:
+def build_tree(specs: Sequence[RunSpec], on_disk: Iterable[tuple[Node, bool]] = ()) -> RunTree:
     """Merge equal prefixes of runs.
 
     Phases with the same history are cut only where some run ends or goes on to its next phase, so a node's key never
@@ -127,6 +127,10 @@ def build_tree(specs: Sequence[RunSpec]) -> RunTree:
     for spec in specs:
         for index, phase in enumerate(spec.phases):
             ends.setdefault(digest(_history(spec, index)), set()).add(int(phase.tokens))
+    for node, finished in on_disk:  # its rows begin where it began, and what is finished is gone on from
+        cuts_there = ends.get(digest(_history(node.spec, node.phase_index)))
+        if cuts_there is not None:
+            cuts_there |= ({node.start_tokens} - {0}) | ({node.end_tokens} if finished else set())
 
     nodes: dict[str, Node] = {}
     runs: dict[str, tuple[str, ...]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -80,7 +81,9 @@ def plan_request(config: StudyConfig, ledger: pd.DataFrame) -> dict[str, Any]:
     return {"plan": config.plan.model_dump(mode="json"), "seed": config.seed, "rows": rows_digest(ledger)}
 
 
-def make_plan(config: StudyConfig, layout: Layout, ledger: pd.DataFrame, vocab_size: int) -> dict[str, Any]:
+def make_plan(
+    config: StudyConfig, layout: Layout, ledger: pd.DataFrame, vocab_size: int, overrides: Sequence[str]
+) -> dict[str, Any]:
     """Decide, predict what the planned ratio and its neighbours will measure, seal it, write plan.json.
 
     ``planned_ratio`` is the critical ratio of the planned model rounded down to a tenth of a percent,
@@ -97,7 +100,7 @@ def make_plan(config: StudyConfig, layout: Layout, ledger: pd.DataFrame, vocab_s
         "domain": config.corpus.domain,
         "request": plan_request(config, ledger),
         "decision": decision.to_json(),
-        "explanation": _explanation(config, decision, answer),
+        "explanation": _explanation(config, decision, answer, overrides),
         "params": spec.params,
         "planned_ratio": planned,
         "horizon_tokens": config.plan.horizon_tokens,
@@ -119,11 +122,13 @@ def make_plan(config: StudyConfig, layout: Layout, ledger: pd.DataFrame, vocab_s
     return sealed
 
 
-def _explanation(config: StudyConfig, decision: MixtureDecision, answer: SizeDecision) -> list[str]:
+def _explanation(
+    config: StudyConfig, decision: MixtureDecision, answer: SizeDecision, overrides: Sequence[str]
+) -> list[str]:
     """The decision's five lines, the last one as a command for this study."""
     *lines, last = decision.explain(answer.params).splitlines()
     if answer.critical_ratio is None and answer.remedy is not None:
-        last = f"Next: {remedy_command(config, answer.remedy)}"
+        last = f"Next: {remedy_command(config, answer.remedy, overrides)}"
     return [*lines, last]
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speciate.corpus.builtin import DOMAINS
-from speciate.study.config import StudyConfig
+from speciate.runs.spec import ModelSpec
+from speciate.study.config import ModelConfig, StudyConfig
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def _corpus(config: StudyConfig) -> Iterator[Finding]:
     corpus = config.corpus
+    if "general" in corpus.sources:
+        fix = "give the source another name: general is the mixture, and its evaluation set"
+        yield Finding("corpus.sources.general", "the name general is taken", fix, ("corpus.sources.general",))
     for name, source in corpus.sources.items():
         key = f"corpus.sources.{name}"
         if source == "builtin" and name not in DOMAINS:
@@ -50,8 +54,9 @@ def _corpus(config: StudyConfig) -> Iterator[Finding]:
             yield Finding(key, f"no built-in text is called {name}", f"{fix} (built in: {_list(DOMAINS)})", (key,))
         elif source != "builtin" and not Path(source).exists():
             yield Finding(key, f"{source} does not exist", "give a folder or file, or builtin", (key,))
-        if source != "builtin" and source in list(corpus.sources.values())[: list(corpus.sources).index(name)]:
-            fix = "give every domain text of its own"
+        others = [other for domain, other in corpus.sources.items() if domain != name and other != "builtin"]
+        if source != "builtin" and any(Path(source).is_relative_to(other) for other in others):
+            fix = "give every domain text of its own, outside the others' folders"
             yield Finding(key, f"{source} is the text of another domain too", fix, (key,))
     reads = ("corpus.sources", "corpus.general", "corpus.domain")
     named = [(f"corpus.general.{name}", name) for name in corpus.general] + [("corpus.domain", corpus.domain)]
@@ -78,10 +83,10 @@ def _models(config: StudyConfig) -> Iterator[Finding]:
         if model.name in names[:index]:
             fix = "give every model a name of its own"
             yield Finding(f"{key}.name", f"two models are called {model.name}", fix, ("models",))
-        if model.hidden_size % model.heads:
-            below = model.hidden_size // model.heads * model.heads
-            what = f"hidden_size {model.hidden_size} is not a multiple of heads {model.heads}"
-            fix = f"use {' or '.join(str(size) for size in (below, below + model.heads) if size)}, or other heads"
+        if model.hidden_size % (2 * model.heads):  # rotary embeddings turn pairs of channels
+            below = model.hidden_size // (2 * model.heads) * 2 * model.heads
+            what = f"hidden_size {model.hidden_size} is not a multiple of twice the heads {model.heads}"
+            fix = f"use {' or '.join(str(size) for size in (below, below + 2 * model.heads) if size)}, or other heads"
             yield Finding(f"{key}.hidden_size", what, fix, (f"{key}.hidden_size", f"{key}.heads"))
         if model.kv_heads is not None and model.heads % model.kv_heads:
             what = f"heads {model.heads} is not a multiple of kv_heads {model.kv_heads}"
@@ -91,9 +96,21 @@ def _models(config: StudyConfig) -> Iterator[Finding]:
             what = f"model {model.name} starts from a checkpoint, but no tokenizer is given"
             fix = f"set corpus.tokenizer to the checkpoint's own, usually {model.init_from}"
             yield Finding("corpus.tokenizer", what, fix, ("corpus.tokenizer", f"{key}.init_from"))
+    sizes = [_params(model) for model in config.models]
+    for index, (model, params) in enumerate(zip(config.models, sizes, strict=True)):
+        if params in sizes[:index]:
+            what = f"{names[sizes.index(params)]} and {model.name} both have {params:,} parameters"
+            fix = "give each a size of its own, or each a study of its own: a size is how the ledger tells models apart"
+            yield Finding(f"models.{index}", what, fix, ("models",))
     if config.plan.model is not None and config.plan.model not in names:
         what = f"no model is called {config.plan.model}"
         yield Finding("plan.model", what, f"use one of {_list(names)}, or null", ("plan.model", "models"))
+
+
+def _params(model: ModelConfig) -> int:
+    """Non-embedding parameters, which depend on neither vocabulary nor sequence length."""
+    sizes = (model.hidden_size, model.layers, model.heads, model.intermediate_size)
+    return ModelSpec(model.architecture, *sizes, vocab_size=1, sequence_length=8, kv_heads=model.kv_heads).params
 
 
 def _tokens(config: StudyConfig) -> Iterator[Finding]:
@@ -128,7 +145,7 @@ def _tokens(config: StudyConfig) -> Iterator[Finding]:
 
 def _ratios(config: StudyConfig) -> Iterator[Finding]:
     pilot = config.pilot
-    if len(set(pilot.ratios)) < len(pilot.ratios):
+    if len({f"{ratio:.3f}" for ratio in pilot.ratios}) < len(pilot.ratios):  # a run's name has three decimals
         fix = "name it once; seeds of one ratio go to pilot.extra_seeds"
         yield Finding("pilot.ratios", "a ratio is given twice", fix, ("pilot.ratios",))
     for ratio, seeds in pilot.extra_seeds.items():

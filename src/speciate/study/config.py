@@ -180,7 +180,7 @@ class StudyConfig(Section):
     decide: Literal["mixture"] = Field("mixture", description="the question: mixture (how much domain text)")
     name: str = Field("study", min_length=1, max_length=200, description="the title of the report")
     seed: Annotated[Whole, Field(ge=0, lt=10**6)] = Field(
-        0, description="seed of everything that is drawn: split, initial weights, order of text, bootstrap"
+        0, description="seed of initial weights, order of the text and draws; the split of the text is the same for all"
     )
     corpus: CorpusConfig = CorpusConfig()
     models: list[ModelConfig] = Field(

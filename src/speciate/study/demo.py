@@ -17,7 +17,6 @@ from speciate.study.load import load_study, parse_study
 from speciate.study.progress import duration
 from speciate.study.stages import StudyResult, run_study
 
-SMALLEST_SCALE = 1 / 8  # below this the pilots are a few dozen optimizer steps: no curve to fit
 SPARE = 0.85  # of the minutes that the estimate may fill; the rest is for a machine that slows down
 
 
@@ -60,16 +59,20 @@ def demo_study(seed: int, scale: float) -> str:
 
 def demo_scale(minutes: float, console: Console) -> float:
     """The largest scale, in eighths and at most 1, whose training is expected to fit into ``minutes`` here."""
-    from speciate.study.dryrun import expected_seconds
+    from speciate.study.dryrun import expected_seconds, measured_speeds
 
     config = parse_study(demo_study(0, 1.0), "demo.yaml", Path())
-    expected = expected_seconds(config)
-    scale = min(1.0, math.floor(8 * SPARE * 60 * minutes / expected) / 8)
-    if scale < SMALLEST_SCALE:
-        fix = f"give at least {math.ceil(expected / SPARE / 60 * SMALLEST_SCALE)} minutes"
+    speeds = measured_speeds(config)
+    for eighths in range(8, 0, -1):  # measuring on held-out text does not shrink with the tokens trained
+        scale = eighths / 8
+        expected = expected_seconds(parse_study(demo_study(0, scale), "demo.yaml", Path()), speeds)
+        if expected <= SPARE * 60 * minutes:
+            break
+    else:
+        fix = f"give at least {math.ceil(expected / SPARE / 60)} minutes"
         raise UserError(Problem(f"{minutes:g} minutes are too few on this machine", "--minutes", fix))
     sized = "its full size" if scale == 1 else f"{scale:.3g} of its full size, to fit {minutes:g} minutes"
-    console.print(f"this machine: about {duration(expected * scale)} of training at {sized}", highlight=False)
+    console.print(f"this machine: about {duration(expected)} of training at {sized}", highlight=False)
     return scale
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from speciate.study.layout import Layout
 from speciate.study.progress import duration
 from speciate.study.specs import StudyRun, final_runs, measured_tokens, pilot_runs
 from speciate.study.speed import EVALUATION_SHARE, tokens_per_second
+from speciate.study.train import nodes_on_disk
 
 
 def expected_runs(config: StudyConfig, corpus_digest: str, vocab_size: int) -> list[StudyRun]:
@@ -29,18 +31,24 @@ def expected_runs(config: StudyConfig, corpus_digest: str, vocab_size: int) -> l
     return runs + final_runs(config, guess, corpus_digest, vocab_size)
 
 
-def expected_seconds(config: StudyConfig) -> float:
-    """Expected wall-clock seconds of all training and measuring, at a speed measured here and now."""
+def measured_speeds(config: StudyConfig) -> dict[int, float]:
+    """Training tokens per second of one process by model size, measured here and now."""
+    return _measured(config, build_tree([run.spec for run in expected_runs(config, "", config.corpus.vocabulary)]))
+
+
+def expected_seconds(config: StudyConfig, speeds: dict[int, float]) -> float:
+    """Expected wall-clock seconds of all training and measuring, at ``measured_speeds``."""
     tree = build_tree([run.spec for run in expected_runs(config, "", config.corpus.vocabulary)])
-    return estimate_seconds(tree, _speeds(config, tree), config.compute.processes)[1]
+    return estimate_seconds(tree, _with_measuring(config, tree, speeds), config.compute.processes)[1]
 
 
 def dry_run_study(config: StudyConfig, layout: Layout, console: Console) -> str:
     """Print the tree, FLOPs and time of what is not done yet; returns the summary line."""
     corpus_digest, vocab_size = _corpus_identity(config, layout)
-    tree = build_tree([run.spec for run in expected_runs(config, corpus_digest, vocab_size)])
+    runs = expected_runs(config, corpus_digest, vocab_size)
+    tree = build_tree([run.spec for run in runs], nodes_on_disk(layout))
     done = {node.key for node in tree.nodes if (layout.runs / node.key / "DONE").exists()}
-    speeds = _speeds(config, tree)
+    speeds = _with_measuring(config, tree, _measured(config, tree))
     low, expected, high = estimate_seconds(tree, speeds, config.compute.processes, done)
     console.print(_drawn(config, tree, done))
     table = Table("model parameters", "nodes", "tokens", "FLOPs", "tokens/s of one process, measured now")
@@ -68,22 +76,29 @@ def dry_run_study(config: StudyConfig, layout: Layout, console: Console) -> str:
 def _corpus_identity(config: StudyConfig, layout: Layout) -> tuple[str, int]:
     """Digest and vocabulary of the corpus when it is built; else what is asked for."""
     if not (layout.corpus / "manifest.json").exists():
-        return "", config.corpus.vocabulary
+        if config.corpus.tokenizer is None:
+            return "", config.corpus.vocabulary
+        from speciate.corpus.tokenizer import id_count, load_tokenizer
+
+        return "", id_count(load_tokenizer(Path(config.corpus.tokenizer)))
     from speciate.corpus.shards import Corpus
 
     corpus = Corpus.open(layout.corpus, verify=False)
     return corpus.digest, corpus.vocab_size
 
 
-def _speeds(config: StudyConfig, tree: RunTree) -> dict[int, float]:
-    """Tokens per second by model size, with the time spent on measuring spread over the tokens trained."""
+def _measured(config: StudyConfig, tree: RunTree) -> dict[int, float]:
     specs: dict[int, RunSpec] = {node.spec.model.params: node.spec for node in tree.nodes}
     # Random weights are as fast as a checkpoint's, and a dry run must not read gigabytes.
     fresh = [replace(spec, model=replace(spec.model, init_from=None)) for spec in specs.values()]
     wanted = min(config.compute.processes, len(tree.nodes))  # as the executor does
     processes = min(wanted, os.cpu_count() or 1)  # more would share the same cores: told below, not tried
     measured = tokens_per_second(fresh, processes, config.compute.threads)
-    measured = {params: speed * processes / wanted for params, speed in measured.items()}
+    return {params: speed * processes / wanted for params, speed in measured.items()}
+
+
+def _with_measuring(config: StudyConfig, tree: RunTree, measured: dict[int, float]) -> dict[int, float]:
+    """Tokens per second by model size, with the time spent on measuring spread over the tokens trained."""
     held_out = config.evaluation.tokens_per_set * len(config.corpus.sources) * EVALUATION_SHARE
     spread = {}
     for params, speed in measured.items():

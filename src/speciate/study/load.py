@@ -15,7 +15,7 @@ from speciate.study.checkpoint import with_checkpoint_sizes
 from speciate.study.checks import check
 from speciate.study.complaints import Places, field_at, problem_of, short
 from speciate.study.config import StudyConfig
-from speciate.study.yamltext import parse_yaml, read_text
+from speciate.study.yamltext import Dumper, parse_yaml, read_text
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
@@ -57,7 +57,7 @@ def parse_study(text: str, where: str, base: Path, overrides: Sequence[str] = ()
 
 def study_yaml(config: StudyConfig) -> str:
     """The whole configuration as YAML, every default written out; ``load_study`` reads it back as equal."""
-    text: str = yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True, width=120)
+    text: str = yaml.dump(config.model_dump(), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
     return text
 
 

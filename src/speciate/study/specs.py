@@ -66,7 +66,9 @@ class StudyRun:
     @property
     def label(self) -> str:
         """The ledger's ``run``."""
-        return f"{self.model}-r{self.ratio:.3f}-s{self.seed}" + (f"-t{self.trunk_seed}" if self.trunk_seed else "")
+        name = f"{self.model}-r{self.ratio:.3f}-s{self.seed}" + (f"-t{self.trunk_seed}" if self.trunk_seed else "")
+        last = self.spec.phases[-1] if self.spec.phases else None  # under cosine every horizon is a run of its own
+        return f"{name}-{last.tokens}" if last is not None and last.schedule == "cosine" else name
 
     @property
     def trunk(self) -> str:
@@ -87,8 +89,8 @@ def continued_run(
         reset_optimizer=config.pilot.reset_optimizer,
         order_seed=config.seed * SEED_STRIDE + seed,
     )
-    run = StudyRun(model, ratio, seed, trunk_seed, base)
-    return replace(run, spec=replace(base, name=f"{run.label}@{tokens}", phases=(*base.phases, phase)))
+    run = StudyRun(model, ratio, seed, trunk_seed, replace(base, phases=(*base.phases, phase)))
+    return replace(run, spec=replace(run.spec, name=f"{run.label}@{tokens}"))
 
 
 def base_run(config: StudyConfig, model: ModelConfig, spec: ModelSpec, corpus_digest: str, trunk_seed: int) -> RunSpec:
@@ -123,7 +125,8 @@ def pilot_runs(config: StudyConfig, corpus_digest: str, vocab_size: int) -> list
     runs = []
     for model in config.models:
         spec = model_spec(config, model, vocab_size)
-        for trunk_seed in config.trunk.seeds:
+        # a checkpoint is one starting model, whatever seeds a trunk would have had
+        for trunk_seed in config.trunk.seeds if model.init_from is None else config.trunk.seeds[:1]:
             base = base_run(config, model, spec, corpus_digest, trunk_seed)
             for ratio in config.pilot.ratios:
                 for seed in [0, *config.pilot.extra_seeds.get(ratio, [])]:

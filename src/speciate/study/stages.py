@@ -72,7 +72,7 @@ def run_study(path: Path, overrides: Sequence[str], until: str | None, dry_run: 
     with exclusive(layout.root):  # before anything is written: another launch's workers read these files
         read_cost(layout)
         write_atomic(layout.config, study_yaml(config))
-        launch = _Launch(config, layout, console)
+        launch = _Launch(config, layout, console, overrides)
         try:
             return launch.run(STAGES[: STAGES.index(until or STAGES[-1]) + 1])
         finally:
@@ -82,8 +82,8 @@ def run_study(path: Path, overrides: Sequence[str], until: str | None, dry_run: 
 class _Launch:
     """One launch of a study: the stages share the corpus, the ledger and the plan."""
 
-    def __init__(self, config: StudyConfig, layout: Layout, console: Console) -> None:
-        self.config, self.layout, self.console = config, layout, console
+    def __init__(self, config: StudyConfig, layout: Layout, console: Console, overrides: Sequence[str]) -> None:
+        self.config, self.layout, self.console, self.overrides = config, layout, console, overrides
         self._recorded = time.monotonic()
 
     def run(self, stages: Sequence[str]) -> StudyResult:
@@ -187,7 +187,7 @@ class _Launch:
             if plan is not None:  # another question was asked: what was sealed before stays on record
                 self.layout.plan.rename(self.layout.plan.with_name(f"plan-{plan['seal'][:8]}.json"))
                 self.layout.comparison.unlink(missing_ok=True)
-            plan = make_plan(self.config, self.layout, rows, self.corpus.vocab_size)
+            plan = make_plan(self.config, self.layout, rows, self.corpus.vocab_size, self.overrides)
         for line in plan["explanation"]:
             self._say("plan", line)
         return plan

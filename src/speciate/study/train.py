@@ -14,7 +14,7 @@ from rich.console import Console
 from speciate.corpus.shards import Corpus
 from speciate.runs.cost import savings, train_flops
 from speciate.runs.ledger import write_ledger
-from speciate.runs.tree import RunTree, build_tree
+from speciate.runs.tree import Node, RunTree, build_tree
 from speciate.storage import canonical_json, file_digest, write_atomic
 from speciate.study.analyse import load_plan
 from speciate.study.config import StudyConfig
@@ -23,6 +23,7 @@ from speciate.study.layout import Layout
 from speciate.study.progress import TreeProgressBar
 from speciate.study.rows import ledger_rows
 from speciate.study.specs import StudyRun, final_runs, pilot_runs, study_eval_hash
+from speciate.training.folder import read_done
 
 
 def train_pilots(config: StudyConfig, layout: Layout, corpus: Corpus, console: Console) -> dict[str, Any]:
@@ -39,13 +40,25 @@ def train_final(
     return _train(config, layout, corpus, runs, "final runs", console)
 
 
+def nodes_on_disk(layout: Layout) -> list[tuple[Node, bool]]:
+    """Every node that was begun below runs/, and whether it is finished; one that cannot be read is passed over."""
+    found = []
+    for path in sorted(layout.runs.glob("*/spec.json")):
+        try:
+            node = Node.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        found.append((node, (path.parent / "DONE").exists()))
+    return found
+
+
 def _train(
     config: StudyConfig, layout: Layout, corpus: Corpus, runs: Sequence[StudyRun], title: str, console: Console
 ) -> dict[str, Any]:
     """Train what the tree still lacks, then write the ledger, the tree and what it cost."""
     from speciate.training.executor import run_nodes  # locks and processes: only for those who train
 
-    tree = build_tree([run.spec for run in runs])
+    tree = build_tree([run.spec for run in runs], nodes_on_disk(layout))
     write_atomic(layout.nodes, canonical_json(tree.to_json()))
     started = time.monotonic()
     try:
@@ -71,10 +84,11 @@ def _record(config: StudyConfig, layout: Layout, corpus: Corpus, runs: Sequence[
     if plan is not None and plan["planned_ratio"] is not None:  # a plan that could not decide had nothing carried out
         earlier = final_runs(config, plan["planned_ratio"], corpus.digest, corpus.vocab_size)
         runs = [*runs, *(run for run in earlier if run.spec.name not in known)]
-    tree = build_tree([run.spec for run in runs])
-    done = {node.key for node in tree.nodes if (layout.runs / node.key / "DONE").exists()}
+    tree = build_tree([run.spec for run in runs], nodes_on_disk(layout))
+    identity = study_eval_hash(config, corpus)
+    done = {node.key for node in tree.nodes if read_done(layout.runs / node.key, identity) is not None}
     runs = [run for run in runs if done.issuperset(tree.runs[run.spec.name])]
-    tree = build_tree([run.spec for run in runs])
+    tree = build_tree([run.spec for run in runs], nodes_on_disk(layout))
     rows = ledger_rows(runs, tree, layout.runs, config.corpus.domain, file_digest(corpus.tokenizer_path)[:16])
     write_ledger(rows, layout.ledger)
     write_atomic(layout.tree, json.dumps(tree_summary(runs, tree, layout.runs), indent=1))

@@ -23,6 +23,13 @@ _Loader.add_implicit_resolver(
 )
 
 
+class Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Puts quotes around all that the loader would not read back as text."""
+
+
+Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
 @dataclass(frozen=True)
 class YamlText:
     """A parsed file: its value, the line of each dotted key, and keys that were given twice."""
