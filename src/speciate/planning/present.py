@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from speciate.laws.cmr import power_form
 from speciate.planning.decision import Basis, RatioVerdict
 from speciate.planning.forecast import forecast_tried
 from speciate.planning.horizon import CriticalPath, Question
@@ -33,8 +34,8 @@ def law(path: CriticalPath) -> Mapping[str, float] | None:
     """R = a t^s + b with t = tokens / unit_tokens (eq. 8)."""
     if path.law is None:
         return None
-    c, k, s = path.law
-    return {"a": k / s, "s": s, "b": c - k / s, "unit_tokens": path.unit}
+    a, s, b = map(float, power_form(path.law))
+    return {"a": a, "s": s, "b": b, "unit_tokens": path.unit}
 
 
 def starts(basis: Basis) -> dict[str, float]:

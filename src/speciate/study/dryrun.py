@@ -13,11 +13,11 @@ from rich.tree import Tree
 
 from speciate.runs.cost import estimate_seconds, savings, train_flops
 from speciate.runs.spec import RunSpec
-from speciate.runs.tree import Node, RunTree, build_tree
+from speciate.runs.tree import RunTree, build_tree
 from speciate.study.config import StudyConfig
 from speciate.study.layout import Layout
 from speciate.study.progress import duration
-from speciate.study.specs import StudyRun, final_runs, measured_tokens, pilot_runs
+from speciate.study.specs import StudyRun, final_runs, node_measured_tokens, pilot_runs
 from speciate.study.speed import EVALUATION_SHARE, tokens_per_second
 from speciate.study.train import nodes_on_disk
 
@@ -103,15 +103,9 @@ def _with_measuring(config: StudyConfig, tree: RunTree, measured: dict[int, floa
     spread = {}
     for params, speed in measured.items():
         nodes = [node for node in tree.nodes if node.spec.model.params == params]
-        points = sum(_points(config, node) for node in nodes)
+        points = sum(len(node_measured_tokens(config, node)) for node in nodes)
         spread[params] = speed / (1 + points * held_out / sum(node.tokens for node in nodes))
     return spread
-
-
-def _points(config: StudyConfig, node: Node) -> int:
-    continued = node.phase_index > 0 or node.spec.model.init_from is not None
-    grid = measured_tokens(config, node.end_tokens, continued=continued)
-    return sum(tokens > node.start_tokens for tokens in grid)
 
 
 def _drawn(config: StudyConfig, tree: RunTree, done: set[str]) -> Tree:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from speciate.errors import Problem, UserError
-from speciate.study.files import read_object
 from speciate.study.layout import Layout
 
 
@@ -17,9 +16,10 @@ def compare_study(directory: Path) -> dict[str, Any]:
     absent = [Problem("no such file", str(path), fix) for path in (layout.plan, layout.ledger) if not path.exists()]
     if absent:
         raise UserError(absent)
-    plan = read_object(layout.plan, f"delete it and {fix}")
     from speciate.planning.compare import compare
-    from speciate.runs.table import read_table
+    from speciate.runs.ledger import read_ledger
+    from speciate.study.analyse import load_plan
 
-    found: dict[str, Any] = compare(plan, read_table(layout.ledger))
-    return found
+    plan = load_plan(layout)
+    assert plan is not None, "its file is there"
+    return compare(plan, read_ledger(layout.ledger))

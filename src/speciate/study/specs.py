@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from speciate.corpus.shards import Corpus
 from speciate.errors import Problem, UserError
 from speciate.evaluation.identity import eval_hash
 from speciate.runs.spec import ModelSpec, Phase, RunSpec
+from speciate.runs.tree import Node
 from speciate.storage import digest, file_digest
 from speciate.study.config import ModelConfig, StudyConfig
 
@@ -34,20 +36,24 @@ def model_spec(config: StudyConfig, model: ModelConfig, vocab_size: int) -> Mode
         return spec
     folder = Path(model.init_from)
     found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    weights = {path.name: file_digest(path) for path in sorted(folder.glob("*.safetensors"))}
-    if not weights:
-        raise UserError(Problem("no *.safetensors file", str(folder), "save the model with save_pretrained()"))
     if vocab_size > found["vocab_size"]:
         what = f"corpus.tokenizer has {vocab_size} entries, the checkpoint only {found['vocab_size']}"
         raise UserError(Problem(what, str(folder), "give the tokenizer that the checkpoint was trained with"))
-    weights["config.json"] = file_digest(folder / "config.json")  # rope and norms are the model too
     return replace(
         spec,
         vocab_size=found["vocab_size"],
         tie_embeddings=found.get("tie_word_embeddings", False),
         init_from=model.init_from,
-        init_digest=digest(weights),
+        init_digest=_checkpoint_digest(folder),
     )
+
+
+@lru_cache  # every stage asks, and hashing gigabytes takes a minute; a launch trains from what it found at its start
+def _checkpoint_digest(folder: Path) -> str:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UserError(Problem("no *.safetensors file", str(folder), "save the model with save_pretrained()"))
+    return digest({path.name: file_digest(path) for path in (*files, folder / "config.json")})  # rope and norms count
 
 
 @dataclass(frozen=True)
@@ -198,3 +204,16 @@ def measured_tokens(config: StudyConfig, phase_tokens: int, *, continued: bool) 
     beyond = math.ceil(math.log(max(phase_tokens // step, last) / last, growth))
     steps |= {round(last * growth**i) for i in range(beyond)}
     return [0, *sorted(s * step for s in steps if s * step < phase_tokens), phase_tokens]
+
+
+def is_continued(node: Node) -> bool:
+    """Whether a node belongs to a continued run, not to the trunk before it."""
+    return node.phase_index > 0 or node.spec.model.init_from is not None
+
+
+def node_measured_tokens(config: StudyConfig, node: Node) -> list[int]:
+    """Where a node is measured: the grid of its phase beyond its start, and the starting model of a continued run."""
+    continued = is_continued(node)
+    grid = measured_tokens(config, node.end_tokens, continued=continued)
+    start_too = continued and node.start_tokens == 0
+    return [tokens for tokens in grid if tokens > node.start_tokens or (tokens == 0 and start_too)]

@@ -6,7 +6,6 @@ same command continues where it stopped.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from rich.console import Console
 from speciate.errors import Problem, UserError
 from speciate.storage import write_atomic
 from speciate.study.config import StudyConfig
+from speciate.study.costs import add_seconds, read_cost
 from speciate.study.layout import Layout
 from speciate.study.load import load_study, study_yaml
 from speciate.study.progress import duration
@@ -47,7 +47,7 @@ class StudyResult:
             "status": self.status,
             "decision": self.decision,
             "comparison": self.comparison,
-            "cost": json.loads(layout.cost.read_text(encoding="utf-8")) if layout.cost.exists() else None,
+            "cost": read_cost(layout) or None,
             "files": {name: str(path) for name, path in files.items() if path.exists()},
         }
 
@@ -66,11 +66,10 @@ def run_study(path: Path, overrides: Sequence[str], until: str | None, dry_run: 
         from speciate.study.dryrun import dry_run_study
 
         return StudyResult(layout.root, DONE, "dry-run", dry_run_study(config, layout, console))
-    from speciate.study.train import read_cost
     from speciate.training.lock import exclusive  # runs/ has a lock of its own, which workers left behind still hold
 
     with exclusive(layout.root):  # before anything is written: another launch's workers read these files
-        read_cost(layout)
+        read_cost(layout)  # a damaged one is told before hours of training, not after
         write_atomic(layout.config, study_yaml(config))
         launch = _Launch(config, layout, console, overrides)
         try:
@@ -88,7 +87,6 @@ class _Launch:
 
     def run(self, stages: Sequence[str]) -> StudyResult:
         """The stages in order; a plan that cannot decide skips carrying it out, not the report."""
-        result = StudyResult(self.layout.root, DONE, stages[-1], "done")
         plan: dict[str, Any] | None = None
         comparison: dict[str, Any] | None = None
         self._corpus()
@@ -98,31 +96,27 @@ class _Launch:
             self._fit()
         if "plan" in stages:
             plan = self._plan()
-        decided = plan is not None and plan["planned_ratio"] is not None
-        if "final" in stages and decided:
-            assert plan is not None
-            self._final(plan["planned_ratio"])
-        if "compare" in stages and decided:
-            assert plan is not None
+        planned = None if plan is None else plan["planned_ratio"]
+        if "final" in stages and planned is not None:
+            self._final(planned)
+        if "compare" in stages and plan is not None and planned is not None:
             comparison = self._compare(plan)
         if "report" in stages:
             from speciate.report.page import write_report
 
             self.record_time()  # the page says what the study cost up to itself
             self._say("report", str(write_report(self.layout.root)))
-        if plan is not None:
-            status = plan["explanation"][0]
-            code = DONE if decided else NOT_DECIDABLE
-            return StudyResult(self.layout.root, code, stages[-1], status, plan["decision"], comparison)
-        return result
+        if plan is None:
+            return StudyResult(self.layout.root, DONE, stages[-1], "done")
+        code = DONE if planned is not None else NOT_DECIDABLE
+        status = plan["explanation"][0]
+        return StudyResult(self.layout.root, code, stages[-1], status, plan["decision"], comparison)
 
     def record_time(self) -> None:
-        """Add the wall-clock seconds since the last call to cost.json, which sums over all launches."""
-        now, path = time.monotonic(), self.layout.cost
-        cost = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}  # run_study has checked it
-        cost["wall_seconds"] = cost.get("wall_seconds", 0.0) + now - self._recorded
+        """Add the wall-clock seconds since the last call to cost.json."""
+        now = time.monotonic()
+        add_seconds(self.layout, "wall_seconds", now - self._recorded)
         self._recorded = now
-        write_atomic(path, json.dumps(cost, indent=1))
 
     def _say(self, stage: str, text: str) -> None:
         self.console.print(f"[bold]{stage:8}[/bold] {text}", highlight=False, soft_wrap=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +17,7 @@ from speciate.runs.tree import Node, RunTree, build_tree
 from speciate.storage import canonical_json, file_digest, write_atomic
 from speciate.study.analyse import load_plan
 from speciate.study.config import StudyConfig
-from speciate.study.files import read_object
+from speciate.study.costs import add_seconds, set_cost
 from speciate.study.layout import Layout
 from speciate.study.progress import TreeProgressBar
 from speciate.study.rows import ledger_rows
@@ -73,7 +72,7 @@ def _train(
                 eval_hash=study_eval_hash(config, corpus),
             )
     finally:  # time spent on a launch that was interrupted is spent all the same
-        _add_seconds(layout, time.monotonic() - started)
+        add_seconds(layout, "train_seconds", time.monotonic() - started)
     return _record(config, layout, corpus, runs)
 
 
@@ -84,41 +83,25 @@ def _record(config: StudyConfig, layout: Layout, corpus: Corpus, runs: Sequence[
     if plan is not None and plan["planned_ratio"] is not None:  # a plan that could not decide had nothing carried out
         earlier = final_runs(config, plan["planned_ratio"], corpus.digest, corpus.vocab_size)
         runs = [*runs, *(run for run in earlier if run.spec.name not in known)]
-    tree = build_tree([run.spec for run in runs], nodes_on_disk(layout))
+    on_disk = nodes_on_disk(layout)
+    tree = build_tree([run.spec for run in runs], on_disk)
     identity = study_eval_hash(config, corpus)
-    done = {node.key for node in tree.nodes if read_done(layout.runs / node.key, identity) is not None}
-    runs = [run for run in runs if done.issuperset(tree.runs[run.spec.name])]
-    tree = build_tree([run.spec for run in runs], nodes_on_disk(layout))
-    rows = ledger_rows(runs, tree, layout.runs, config.corpus.domain, file_digest(corpus.tokenizer_path)[:16])
-    write_ledger(rows, layout.ledger)
-    write_atomic(layout.tree, json.dumps(tree_summary(runs, tree, layout.runs), indent=1))
-    flops = sum(train_flops(node) for node in tree.nodes)
-    cost = read_cost(layout) | {"tokens": tree.tokens, "flops": flops}
-    write_atomic(layout.cost, json.dumps(cost, indent=1))
-    return cost
+    found = {node.key: read_done(layout.runs / node.key, identity) for node in tree.nodes}
+    done = {key: value for key, value in found.items() if value is not None}
+    runs = [run for run in runs if done.keys() >= set(tree.runs[run.spec.name])]
+    tree = build_tree([run.spec for run in runs], on_disk)
+    measured_with = {"tokenizer": file_digest(corpus.tokenizer_path)[:16], "eval_hash": identity}
+    write_ledger(ledger_rows(runs, tree, layout.runs, config.corpus.domain, measured_with), layout.ledger)
+    write_atomic(layout.tree, json.dumps(tree_summary(runs, tree, done), indent=1))
+    return set_cost(layout, {"tokens": tree.tokens, "flops": sum(train_flops(node) for node in tree.nodes)})
 
 
-def read_cost(layout: Layout) -> dict[str, Any]:
-    """What this study has cost so far: the content of cost.json, empty when there is none."""
-    fix = "delete it (the count of minutes starts anew) and relaunch the same command"
-    return read_object(layout.cost, fix) if layout.cost.exists() else {}
-
-
-def _add_seconds(layout: Layout, seconds: float) -> None:
-    """cost.json: wall-clock seconds of training over all launches of this study."""
-    cost = read_cost(layout)
-    cost["train_seconds"] = cost.get("train_seconds", 0.0) + seconds
-    write_atomic(layout.cost, json.dumps(cost, indent=1))
-
-
-def tree_summary(runs: Sequence[StudyRun], tree: RunTree, runs_dir: Path) -> dict[str, Any]:
-    """tree.json: every node with its label, its cost and who passes through it; and what sharing saved."""
+def tree_summary(runs: Sequence[StudyRun], tree: RunTree, done: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """tree.json: every node with its label, its cost (``done``: DONE by key) and runs; and what sharing saved."""
     by_name = {run.spec.name: run for run in runs}
     nodes = []
     for node in tree.nodes:
         run = by_name[node.runs[0]]
-        finished = runs_dir / node.key / "DONE"
-        done = json.loads(finished.read_text(encoding="utf-8")) if finished.exists() else {}
         continued = node.phase_index == len(run.spec.phases) - 1
         nodes.append(
             {
@@ -132,8 +115,8 @@ def tree_summary(runs: Sequence[StudyRun], tree: RunTree, runs_dir: Path) -> dic
                 "start_tokens": node.start_tokens,
                 "end_tokens": node.end_tokens,
                 "runs": list(node.runs),
-                "seconds": done.get("seconds"),
-                "tokens_per_second": done.get("tokens_per_second"),
+                "seconds": done[node.key]["seconds"],
+                "tokens_per_second": done[node.key]["tokens_per_second"],
             }
         )
     return {"nodes": nodes, "savings": savings(tree).to_json()}

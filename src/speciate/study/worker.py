@@ -18,7 +18,7 @@ from speciate.runs.tree import Node, RunTree
 from speciate.study.config import StudyConfig
 from speciate.study.layout import Layout
 from speciate.study.load import load_study
-from speciate.study.specs import evaluation_groups, measured_tokens, study_eval_hash
+from speciate.study.specs import evaluation_groups, node_measured_tokens, study_eval_hash
 from speciate.training.node import train_node
 from speciate.training.worker import serve
 
@@ -39,14 +39,6 @@ def node_stream(node: Node, corpus: Corpus) -> Stream:
     spec = node.spec
     phases = [(phase.mixture, phase.tokens, phase.order_seed) for phase in spec.phases]
     return Stream(corpus.train, phases, spec.init_seed, spec.model.sequence_length)
-
-
-def node_measured_tokens(config: StudyConfig, node: Node) -> list[int]:
-    """Where a node is measured: the grid of its phase beyond its start, and the starting model of a continued run."""
-    continued = node.phase_index > 0 or node.spec.model.init_from is not None
-    grid = measured_tokens(config, node.end_tokens, continued=continued)
-    start_too = continued and node.start_tokens == 0
-    return [tokens for tokens in grid if tokens > node.start_tokens or (tokens == 0 and start_too)]
 
 
 def main(root: Path) -> None:
