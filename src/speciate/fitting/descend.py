@@ -46,9 +46,7 @@ class Descent:
 
 def objective_at(law: Law, rows: Rows, theta: Array, loss: Loss) -> Array:
     """The objective of theta (B, P) on each fit's weights: (B,)."""
-    terms = law.terms_at(theta[..., law.nonlinear], rows.x)
-    value = sum(theta[..., [column]] * term for column, term in zip(law.linear, terms, strict=True))
-    return loss.total(np.asarray(value), rows.y, rows.weights)
+    return loss.total(law.value_scaled(theta, rows.x), rows.y, rows.weights)
 
 
 def descend(law: Law, rows: Rows, start: Array, loss: Loss) -> Descent:
@@ -68,7 +66,7 @@ def descend(law: Law, rows: Rows, start: Array, loss: Loss) -> Descent:
     active = np.flatnonzero(np.isfinite(objective))
     local = rows.take(active)
     enough = EXACT**2 * spread(rows, loss)
-    settling = not loss.logarithmic and all(law.parameters[i].transform == "identity" for i in law.linear)
+    settling = law.link is None and not loss.logarithmic and all(law.parameters[i].transform == "identity" for i in law.linear)
     for step in range(MAX_STEPS):
         if not len(active):
             break

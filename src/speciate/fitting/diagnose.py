@@ -17,7 +17,7 @@ def on_bounds(law: Law, theta: Array, x: Mapping[str, Array]) -> list[str]:
     """What has stopped at an edge of what is allowed: "alpha = 3", "E = 0"."""
     found = []
     terms = law.basis(theta[list(law.nonlinear)], x)
-    value = np.abs(law.predict(theta, x))
+    value = np.abs(terms @ theta[list(law.linear)])  # before any link
     for i, column in enumerate(law.linear):
         parameter = law.parameters[column]
         share = np.max(np.abs(theta[column] * terms[..., i]) / np.maximum(value, 1e-300))
@@ -25,6 +25,8 @@ def on_bounds(law: Law, theta: Array, x: Mapping[str, Array]) -> list[str]:
             found.append(f"{parameter.name} = 0")
     for column in law.nonlinear:
         parameter = law.parameters[column]
+        if parameter.transform == "log":
+            continue  # no bounds but 0 and infinity
         width = parameter.high - parameter.low
         for bound in (parameter.low, parameter.high):
             if abs(theta[column] - bound) < NEAR_BOUND * width:

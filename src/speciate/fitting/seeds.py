@@ -8,46 +8,89 @@ import numpy as np
 
 from speciate.fitting.descend import Rows, objective_at
 from speciate.fitting.objective import Loss
-from speciate.laws.law import Array, Law
+from speciate.laws.law import COMPLEX_STEP, Array, Law, Parameter
 
-# Points along one nonlinear parameter, by how many there are.
+# Points along one nonlinear parameter, by how many there are; beyond, points scattered over all of them.
 POINTS = {1: 60, 2: 24, 3: 10}
+SCATTERED = 2048
+CELLS = 4_000_000  # points times rows that are held at a time
+
+
+def axis(parameter: Parameter, count: int) -> Array:
+    """Values to try for one nonlinear parameter: denser near 0, inside the bounds, never 0."""
+    if parameter.search is not None:
+        return spaced(*parameter.search, count)
+    assert np.isfinite(parameter.high), f"{parameter.name} needs a range to search"
+    if parameter.low < 0:  # symmetric: bends of either direction, 0.02 to near the bound
+        half = np.geomspace(0.02, 0.97 * parameter.high, count // 2)
+        return np.concatenate([-half[::-1], half])
+    return np.geomspace(0.02, 0.8 * parameter.high, count)
+
+
+def spaced(low: float, high: float, count: int) -> Array:
+    """``count`` values from low to high, evenly in the logarithm if both are positive."""
+    return np.geomspace(low, high, count) if low > 0 else np.linspace(low, high, count)
 
 
 def axes(law: Law) -> list[Array]:
-    """Values to try for each nonlinear parameter: denser near 0, inside the bounds, never 0."""
-    found = []
-    for column in law.nonlinear:
-        parameter = law.parameters[column]
-        count = POINTS[len(law.nonlinear)]
-        if parameter.low < 0:  # symmetric: bends of either direction, 0.02 to near the bound
-            half = np.geomspace(0.02, 0.97 * parameter.high, count // 2)
-            found.append(np.concatenate([-half[::-1], half]))
-        else:
-            found.append(np.geomspace(0.02, 0.8 * parameter.high, count))
-    return found
+    """Values to try for each nonlinear parameter of a law that has few."""
+    return [axis(law.parameters[column], POINTS[len(law.nonlinear)]) for column in law.nonlinear]
+
+
+def scattered(count: int, dimensions: int) -> Array:
+    """Points that fill the unit cube evenly, (count, dimensions): Roberts' generalised golden ratio sequence.
+
+    >>> scattered(3, 1).ravel().round(3)
+    array([0.118, 0.736, 0.354])
+    """
+    ratio = 2.0
+    for _ in range(60):  # the root of r^(d+1) = r + 1
+        ratio = (1 + ratio) ** (1 / (dimensions + 1))
+    steps = ratio ** -np.arange(1.0, dimensions + 1)
+    return (0.5 + np.arange(1, count + 1)[:, None] * steps) % 1.0
+
+
+def points(law: Law, rows: Rows) -> tuple[Array, tuple[int, ...] | None]:
+    """Nonlinear parameters to project at, (G, Q), and the shape of their grid if they form one."""
+    if law.candidates is not None:
+        return law.candidates(rows.x, rows.y if rows.y.ndim == 1 else rows.y[0]), None
+    if not law.nonlinear:
+        return np.zeros((1, 0)), None
+    if len(law.nonlinear) in POINTS:
+        along = axes(law)
+        return np.array(list(product(*along))), tuple(len(values) for values in along)
+    where = 255 * scattered(SCATTERED, len(law.nonlinear))
+    fine = [axis(law.parameters[column], 256) for column in law.nonlinear]
+    return np.stack([np.interp(where[:, i], np.arange(256), values) for i, values in enumerate(fine)], axis=1), None
 
 
 def seeds(law: Law, rows: Rows, loss: Loss, count: int) -> Array:
     """Each fit's ``count`` starts: (B, count, P). The grid's own valleys first, then its next best points."""
-    along = axes(law)
-    points = np.array(list(product(*along)))
-    if len(rows.weights) == 1:  # one fit: all points at once
-        thetas = project(law, rows, points, loss)[None]
-        scores = objective_at(law, rows, thetas[0], loss)[None]
+    tried, shape = points(law, rows)
+    if len(rows.weights) == 1:  # one fit: many points at once
+        size = max(1, CELLS // rows.weights.shape[1])
+        parts = [tried[first : first + size] for first in range(0, len(tried), size)]
+        projected = [project(law, rows, part, loss) for part in parts]
+        thetas = np.concatenate(projected)[None]
+        scores = np.concatenate([objective_at(law, rows, part, loss) for part in projected])[None]
     else:
-        thetas = np.stack([project(law, rows, point, loss) for point in points], axis=1)
-        scores = np.stack([objective_at(law, rows, thetas[:, g], loss) for g in range(len(points))], axis=1)
-    table = scores.reshape(-1, *(len(axis) for axis in along))
-    valley = np.ones(table.shape, dtype=bool)
-    for axis in range(1, table.ndim):
-        rim = np.full_like(np.take(table, [0], axis=axis), np.inf)
-        before = np.concatenate([rim, table], axis=axis)
-        after = np.concatenate([table, rim], axis=axis)
-        valley &= np.take(before <= after, range(1, table.shape[axis] + 1), axis=axis)  # not above the next
-        valley &= np.take(after <= before, range(table.shape[axis]), axis=axis)  # nor above the one before
-    rank = np.lexsort((scores, ~valley.reshape(scores.shape)), axis=1)[:, :count]
+        thetas = np.stack([project(law, rows, point, loss) for point in tried], axis=1)
+        scores = np.stack([objective_at(law, rows, thetas[:, g], loss) for g in range(len(tried))], axis=1)
+    above = ~valleys(scores.reshape(-1, *shape)).reshape(scores.shape) if shape else np.zeros_like(scores, dtype=bool)
+    rank = np.lexsort((scores, above), axis=1)[:, :count]
     return np.take_along_axis(thetas, rank[..., None], axis=1)
+
+
+def valleys(table: Array) -> Array:
+    """Grid points that no neighbour along an axis lies below: (B, ...) -> (B, ...) bool."""
+    lowest = np.ones(table.shape, dtype=bool)
+    for ax in range(1, table.ndim):
+        rim = np.full_like(np.take(table, [0], axis=ax), np.inf)
+        before = np.concatenate([rim, table], axis=ax)
+        after = np.concatenate([table, rim], axis=ax)
+        lowest &= np.take(before <= after, range(1, table.shape[ax] + 1), axis=ax)  # not above the next
+        lowest &= np.take(after <= before, range(table.shape[ax]), axis=ax)  # nor above the one before
+    return lowest
 
 
 def project(law: Law, rows: Rows, nonlinear: Array, loss: Loss) -> Array:
@@ -55,14 +98,18 @@ def project(law: Law, rows: Rows, nonlinear: Array, loss: Loss) -> Array:
 
     ``nonlinear`` is one point (Q,) for every fit, or (B, Q); weights may be (1, n) against many
     points. Weighted least squares (weights / y^2 under a logarithmic objective), with parameters
-    that cannot be negative held at zero where that is best (all their subsets are tried).
+    that cannot be negative held at zero where that is best (all their subsets are tried). Behind a
+    link, least squares of the inverse, weighted by the link's slope there.
     """
     basis = law.stack((*law.terms_at(nonlinear, rows.x), np.zeros(np.shape(rows.y)[-1])))[..., :-1]
     weights = rows.weights / rows.y**2 if loss.logarithmic else rows.weights
+    target = rows.y
+    if law.link is not None:
+        target, weights = unlinked(law, rows, nonlinear, weights)
     length = np.sqrt(np.mean(basis**2, axis=-2))
     length = np.where((length > 0) & np.isfinite(length), length, 1.0)
-    basis = basis / length[..., None, :]
-    normal, right = normal_equations(basis, rows.y, weights)
+    basis = np.nan_to_num(basis / length[..., None, :], posinf=0.0, neginf=0.0)
+    normal, right = normal_equations(basis, target, weights)
     bounded = [i for i, column in enumerate(law.linear) if law.parameters[column].sign == ">=0"]
     coefficients = non_negative(normal, right, bounded) / length
     theta = np.empty((len(coefficients), len(law.parameters)))
@@ -71,10 +118,22 @@ def project(law: Law, rows: Rows, nonlinear: Array, loss: Loss) -> Array:
     return theta
 
 
+def unlinked(law: Law, rows: Rows, nonlinear: Array, weights: Array) -> tuple[Array, Array]:
+    """Measurements before the link, and their weights there; a row whose value the link cannot give weighs nothing."""
+    assert law.link is not None
+    bends = law.named_bends(nonlinear)
+    with np.errstate(all="ignore"):
+        target = law.link.inverse(rows.y, bends, rows.x)
+        slope = law.link.value(target + 1j * COMPLEX_STEP, bends, rows.x).imag / COMPLEX_STEP
+        weights = weights * slope**2
+    known = np.isfinite(target) & np.isfinite(weights)
+    return np.where(known, target, 0.0), np.where(known, weights, 0.0)
+
+
 def normal_equations(basis: Array, y: Array, weights: Array) -> tuple[Array, Array]:
     """X'WX (B, L, L) and X'Wy (B, L); one matrix product for all fits when they share their rows."""
     width = basis.shape[-1]
-    if basis.ndim == 2 and y.ndim == 1:
+    if basis.ndim == 2 and y.ndim == 1 and weights.ndim == 2:
         pairs = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), width * width)
         return (weights @ pairs).reshape(-1, width, width), (weights * y) @ basis
     heavy = np.swapaxes(basis * weights[..., None], -1, -2)

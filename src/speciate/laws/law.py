@@ -1,15 +1,15 @@
 """What a scaling law is: named parameters, named inputs, and one function from which all else derives.
 
-Every law here is a sum  y = sum_l theta_l * term_l(nonlinear; x)  of linear parameters times terms
-that few nonlinear parameters bend. A law is written once, as its terms; prediction, the design
-matrix and the Jacobian derive from them, so they cannot disagree.
+Every law here is  y = link(u),  u = sum_l theta_l * term_l(nonlinear; x)  of linear parameters times
+terms that few nonlinear parameters bend; most laws have no link, and y = u. A law is written once,
+as its terms (and link); prediction, design matrix and Jacobian derive from them, so they cannot disagree.
 
 Shapes: (..., P) parameter vectors in the order of ``Law.parameters``, (n,) measurements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,6 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[Any]  # float64, or complex128 inside a complex step
 Inputs = Mapping[str, Array]
 Terms = Callable[[Mapping[str, Array], Inputs], tuple[Array | float, ...]]
+LinkFunction = Callable[[Array, Mapping[str, Array], Inputs], Array]
+Candidates = Callable[[Inputs, Array], Array]
+Published = Callable[[Array], Mapping[str, Array]]
 Transform = Literal["identity", "log", "logit-scaled"]
 Sign = Literal[">=0", "any"]
 Objective = Literal["log-huber", "huber", "squared"]
@@ -31,7 +34,8 @@ class Parameter:
     """One parameter: what it means, and where a fit may look for it.
 
     ``low`` and ``high`` bound the search ("logit-scaled" never leaves them; "log" and "identity"
-    parameters report reaching them). ``linear``: the law is linear in it. ``sign`` of a linear one.
+    parameters report reaching them). ``linear``: the law (before its link) is linear in it. ``sign``
+    of a linear one. ``search``: where starts of a nonlinear one are sought, if not over its bounds.
     """
 
     name: str
@@ -42,19 +46,35 @@ class Parameter:
     transform: Transform
     linear: bool
     sign: Sign = "any"
+    search: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Input:
-    """A column the law reads. It is divided by ``scale`` before anything else; must be > 0.
+    """A column the law reads. It is divided by ``scale`` before anything else; must be > 0, or >= 0 with ``zero``.
 
-    ``values``: how many different values its terms need to be known beyond those values.
+    ``values``: how many different values its terms need to be known beyond those values; 1 if it need not vary.
     """
 
     name: str
     unit: str
     scale: float = 1.0
     values: int = 3
+    zero: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """y = value(u, nonlinear, x) of the sum u of linear parameters times terms, and u = inverse(y, nonlinear, x).
+
+    ``value`` is increasing or decreasing in u and accepts complex u and parameters, as terms do;
+    ``inverse`` only serves the search for starts, and is NaN where y has none. ``reads`` names the
+    nonlinear parameters that ``value`` itself depends on.
+    """
+
+    value: LinkFunction
+    inverse: LinkFunction
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +87,10 @@ class Law:
     no comparison of parameters other than with exactly 0).
     ``status`` is "as published" or "ours"; ``objective`` is the loss a fit uses unless told;
     ``constant`` names columns that must hold one value over the rows of a fit, if they are there.
+    ``candidates(x, y)`` (scaled inputs, measurements) gives nonlinear parameters (G, Q) to start from
+    where their place depends on the rows; ``published(theta)`` gives the source's own constants, by name,
+    where they differ from the parameters; ``family(domains)`` is the law for the named shares
+    of a table (columns share_NAME), ``domains`` those it was made for.
     """
 
     name: str
@@ -80,6 +104,11 @@ class Law:
     terms: Terms
     objective: Objective = "huber"
     constant: tuple[str, ...] = ()
+    link: Link | None = None
+    candidates: Candidates | None = None
+    published: Published | None = None
+    family: Callable[[Sequence[str]], Law] | None = None
+    domains: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -121,14 +150,22 @@ class Law:
         array([1.974])
         """
         theta = np.asarray(theta, dtype=float)
-        terms = self.terms_at(theta[..., self.nonlinear], self.scaled(x))
-        linear = theta[..., self.linear]
-        value = sum((linear[..., i, None] * term for i, term in enumerate(terms)), start=np.zeros(()))
+        value = self.value_scaled(theta, self.scaled(x))
         size = max(np.asarray(x[given.name]).shape[-1] if np.ndim(x[given.name]) else 1 for given in self.inputs)
         return np.broadcast_to(value, np.broadcast_shapes(value.shape, (*theta.shape[:-1], size))).copy()
 
+    def value_scaled(self, theta: Array, x: Inputs) -> Array:
+        """As ``predict`` on inputs that ``scaled`` has already divided; rows may be missing where nothing varies."""
+        bends = theta[..., self.nonlinear]
+        terms = self.terms_at(bends, x)
+        value = sum((theta[..., [column]] * term for column, term in zip(self.linear, terms, strict=True)), start=0.0)
+        if self.link is None:
+            return np.asarray(value)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return np.asarray(self.link.value(np.asarray(value), self.named_bends(bends), x))
+
     def basis(self, nonlinear: ArrayLike, x: Mapping[str, ArrayLike]) -> Array:
-        """Design matrix of the linear parameters: nonlinear (..., Q) -> (..., n, L)."""
+        """Design matrix of the linear parameters, before any link: nonlinear (..., Q) -> (..., n, L)."""
         return self.stack(self.terms_at(np.asarray(nonlinear, dtype=float), self.scaled(x)))
 
     def jacobian(self, theta: ArrayLike, x: Mapping[str, ArrayLike]) -> tuple[Array, Array]:
@@ -157,12 +194,30 @@ class Law:
                 if np.iscomplexobj(term):
                     slope = slope + linear[..., i, None] * term.imag
             slopes[..., column] = slope / COMPLEX_STEP
-        return value, slopes
+        return (value, slopes) if self.link is None else self._linked(value, slopes, bends, x)
+
+    def _linked(self, u: Array, slopes: Array, bends: Array, x: Inputs) -> tuple[Array, Array]:
+        """Value and slopes behind the link, from those of u before it: chain rule, by complex steps."""
+        assert self.link is not None
+        step = 1j * COMPLEX_STEP
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            moved = self.link.value(u + step, self.named_bends(bends), x)
+            linked = slopes * (moved.imag / COMPLEX_STEP)[..., None]
+            for q, column in enumerate(self.nonlinear):
+                if self.parameters[column].name in self.link.reads:
+                    shifted = bends.astype(complex)
+                    shifted[..., q] += step
+                    total = self.link.value(u + COMPLEX_STEP * 1j * slopes[..., column], self.named_bends(shifted), x)
+                    linked[..., column] = total.imag / COMPLEX_STEP
+        return moved.real, linked
+
+    def named_bends(self, nonlinear: Array) -> dict[str, Array]:
+        """Nonlinear parameters (..., Q) by name, each (..., 1)."""
+        return {self.parameters[column].name: nonlinear[..., q, None] for q, column in enumerate(self.nonlinear)}
 
     def terms_at(self, nonlinear: Array, x: Inputs) -> tuple[Any, ...]:
         """The terms at nonlinear parameters (..., Q), on inputs already divided by their scale."""
-        names = [self.parameters[column].name for column in self.nonlinear]
-        return self.terms({name: nonlinear[..., q, None] for q, name in enumerate(names)}, x)
+        return self.terms(self.named_bends(nonlinear), x)
 
     @staticmethod
     def stack(terms: tuple[Array | float, ...]) -> Array:
