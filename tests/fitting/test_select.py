@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from speciate.errors import UserError
-from speciate.fitting.select import choose, clusters, listed, matching, named
+from speciate.fitting.resample import clusters
+from speciate.fitting.select import choose, listed, matching, named
 from speciate.laws import LAWS
 
 TABLE = pd.DataFrame(

@@ -66,7 +66,8 @@ def descend(law: Law, rows: Rows, start: Array, loss: Loss) -> Descent:
     active = np.flatnonzero(np.isfinite(objective))
     local = rows.take(active)
     enough = EXACT**2 * spread(rows, loss)
-    settling = law.link is None and not loss.logarithmic and all(law.parameters[i].transform == "identity" for i in law.linear)
+    unbounded = all(law.parameters[i].transform == "identity" for i in law.linear)
+    settling = law.link is None and not loss.logarithmic and unbounded
     for step in range(MAX_STEPS):
         if not len(active):
             break

@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from speciate.errors import Problem, UserError
+from speciate.fitting.noise import Noise, along, from_stderr
 from speciate.fitting.objective import Loss
-from speciate.fitting.resample import cluster_weights, units
-from speciate.fitting.result import Fit, Holdout, Prediction, errors_of
-from speciate.fitting.select import Chosen, choose, clusters, named, scarce
-from speciate.fitting.solve import Solution, solve, solve_batch
+from speciate.fitting.replicates import Weighted, doubts, resampled
+from speciate.fitting.resample import units
+from speciate.fitting.result import Fit, Holdout, Prediction, Shown, errors_of
+from speciate.fitting.select import choose, named, scarce
+from speciate.fitting.solve import Solution, solve
 from speciate.fitting.store import load_fit
 from speciate.laws.law import Array, Law, Objective
 
 __all__ = ["Fit", "Holdout", "Prediction", "fit", "load_fit"]
 
 FAR = 30.0  # an input whose typical value is this many times its unit, or a part of it, gets another unit
-FEW = 8  # independent runs below which an interval is called rough
-
-
-@dataclass(frozen=True)
-class Resampled:
-    """Parameters refitted to resampled runs, (B, P), or None where there was nothing to resample."""
-
-    draws: Array | None
-    trunks: int
-    runs: int
-    note: str
+SHOWN = 2000  # rows a fit keeps for plots
 
 
 def fit(
@@ -42,6 +33,8 @@ def fit(
     eval_on: str | None = None,
     where: str | None = None,
     holdout: str | None = None,
+    output: str | None = None,
+    noise_by: str | None = None,
     bootstrap: int = 1000,
     level: float = 0.9,
     seed: int = 0,
@@ -51,8 +44,11 @@ def fit(
     """Fit a law to a validated table (``speciate.read_table``).
 
     ``where`` and ``holdout`` are conditions such as "params>1e9, seed==0": rows to use, and rows to
-    keep apart and predict. Intervals hold ``level`` of ``bootstrap`` refits on resampled trunks and
-    runs. A law given by name gets units near the rows' own (see ``Fit.scales``).
+    keep apart and predict. ``output`` names another column for a law of losses: bits_per_byte or
+    perplexity. Rows count by their ``stderr``, if all have one, beside the run-to-run noise that the
+    residuals show; ``noise_by`` lets the noise change along an input (domain_ratio, a share, params).
+    Intervals hold ``level`` of ``bootstrap`` refits under random weights of trunks (runs, if there is
+    one trunk), corrected for leverage and few trunks. A law given by name gets units near the rows' own.
 
     Raises UserError (what to choose or mend) and NotDecidable (which row would help).
 
@@ -65,56 +61,81 @@ def fit(
     """
     began = time.perf_counter()
     check(bootstrap, level, delta)
-    chosen = choose(named(law), table, eval_on, where, holdout)
-    x = {given.name: chosen.fitted[given.name].to_numpy(dtype=float) for given in named(law).inputs}
-    scaled = rescaled(named(law), x) if isinstance(law, str) else law
+    chosen = choose(named(law), table, eval_on, where, holdout, output)
+    x = {given.name: chosen.fitted[given.name].to_numpy(dtype=float) for given in chosen.law.inputs}
+    scaled = rescaled(chosen.law, x) if isinstance(law, str) else chosen.law
     y = chosen.fitted[scaled.output].to_numpy(dtype=float)
     loss = Loss(objective or scaled.objective, delta)
     if loss.logarithmic and not (y > 0).all():
         what = f"{int((y <= 0).sum())} rows have {scaled.output} <= 0, which has no logarithm"
         raise UserError(Problem(what, "objective log-huber", "use --objective huber or squared"))
-    found = solve(scaled, x, y, None, loss.kind, delta)
-    again = resampled(scaled, x, y, chosen.fitted, found.theta, loss, bootstrap, seed)
-    result = assembled(scaled, x, y, chosen, found, again, loss, level, seed)
-    held = held_out(result, chosen.held_out)
-    return result.with_outcome(held, time.perf_counter() - began)
-
-
-def assembled(
-    law: Law,
-    x: dict[str, Array],
-    y: Array,
-    chosen: Chosen,
-    found: Solution,
-    again: Resampled,
-    loss: Loss,
-    level: float,
-    seed: int,
-) -> Fit:
-    """Everything found, as one frozen value; its status joins what the solver and the rows have to say."""
-    value = law.predict(found.theta, x)
+    found, noise, scale = weighed(scaled, x, y, loss, noise_by, stderr_of(chosen.fitted, y, loss))
+    weighted = Weighted(scaled, x, y, scale**-2.0, Loss(loss.kind, delta * scale if (scale != 1).any() else delta))
+    independent = units(chosen.fitted)
+    again = resampled(weighted, found.theta, independent, bootstrap, seed)
+    value = scaled.predict(found.theta, x)
     mae, mre, r2 = errors_of(value, y)
-    notes = (found.status, scarce(law, chosen.fitted), again.note)
-    return Fit(
-        law=law,
+    few = "" if again.draws is None else doubts(independent)
+    notes = (found.status, scarce(scaled, chosen.fitted), again.note, few)
+    keep = np.linspace(0, len(y) - 1, min(len(y), SHOWN)).round().astype(int)
+    result = Fit(
+        law=scaled,
         theta=found.theta,
         draws=again.draws,
-        residuals=-loss.residual(value, y),
-        status="; ".join(note for note in notes if note),
+        residuals=again.residuals / scale,
+        inward=again.inward,
+        shares=again.shares,
+        noise=noise,
+        status="; ".join(dict.fromkeys(note for note in notes if note)),
         objective=found.objective,
         objective_kind=loss.kind,
-        delta=loss.delta,
+        delta=delta,
         rows=len(y),
-        trunks=again.trunks,
-        runs=again.runs,
+        trunks=independent.trunks,
+        runs=independent.runs,
         mae=mae,
         mre=mre,
         r2=r2,
         eval_on=chosen.eval_on,
         left_out=chosen.left_out,
+        notes=chosen.notes,
         level=level,
         seed=seed,
+        defaults={g.name: float(x[g.name][0]) for g in scaled.inputs if g.values == 1 and np.ptp(x[g.name]) == 0},
+        shown=Shown({name: values[keep] for name, values in x.items()}, y[keep], value[keep]),
     )
+    return result.with_outcome(held_out(result, chosen.held_out), time.perf_counter() - began)
+
+
+def stderr_of(rows: pd.DataFrame, y: Array, loss: Loss) -> Array | None:
+    """Standard errors in the space of the residuals (n,), NaN where missing; None if fewer than half are known."""
+    if "stderr" not in rows.columns:
+        return None
+    given = rows["stderr"].to_numpy(dtype=float, na_value=np.nan)
+    if np.mean(np.isfinite(given)) < 0.5 or not np.nanmax(given) > 0:
+        return None
+    return np.asarray(given / y if loss.logarithmic else given)
+
+
+def weighed(
+    law: Law, x: dict[str, Array], y: Array, loss: Loss, noise_by: str | None, stderr: Array | None
+) -> tuple[Solution, Noise, Array]:
+    """The fit with every row counting by its noise, which the residuals of an even fit show: solution, noise, scale."""
+    names = [given.name for given in law.inputs]
+    if noise_by is not None and noise_by not in names:
+        raise UserError(Problem(f"noise_by is {noise_by!r}", "options", f"name one of {', '.join(names)}"))
+    even = np.ones(len(y))
+    found = solve(law, x, y, None, loss.kind, loss.delta)
+    if noise_by is None and stderr is None:
+        return found, Noise(), even
+    residuals = loss.residual(law.predict(found.theta, x), y)
+    if noise_by is not None:
+        noise = along(noise_by, x[noise_by], residuals)
+        scale = np.asarray(noise.scale(x))
+    else:
+        assert stderr is not None
+        noise, scale = from_stderr(stderr, residuals)
+    return solve(law, x, y, scale**-2.0, loss.kind, loss.delta * scale), noise, scale
 
 
 def check(bootstrap: int, level: float, delta: float) -> None:
@@ -136,28 +157,11 @@ def rescaled(law: Law, x: dict[str, Array]) -> Law:
     Only inputs that have a unit: Chinchilla's A and B stay in published units.
     """
     for given in law.inputs:
-        typical = float(np.exp(np.mean(np.log(x[given.name]))))
+        positive = x[given.name][x[given.name] > 0]
+        typical = float(np.exp(np.mean(np.log(positive)))) if len(positive) else given.scale
         if given.scale != 1.0 and not 1 / FAR < typical / given.scale < FAR:
             law = law.with_scale(given.name, 10.0 ** round(math.log10(typical)))
     return law
-
-
-def resampled(
-    law: Law, x: dict[str, Array], y: Array, rows: pd.DataFrame, theta: Array, loss: Loss, count: int, seed: int
-) -> Resampled:
-    """Refit on resampled trunks and runs, from the optimum on all rows."""
-    trunk_ids, run_ids = clusters(rows)
-    trunks, runs = units(trunk_ids, run_ids)
-    independent = trunks if trunks > 1 else runs
-    if count == 0:
-        return Resampled(None, trunks, runs, "")
-    if independent < 2:
-        return Resampled(None, trunks, runs, "no interval: all rows come from one run; add a run with another seed")
-    weights = cluster_weights(trunk_ids, run_ids, count, np.random.default_rng(seed))
-    draws, objectives = solve_batch(law, x, y, weights, theta, loss.kind, loss.delta)
-    draws = draws[np.isfinite(objectives) & np.isfinite(draws).all(axis=1)]
-    note = f"rough intervals: only {independent} independent runs" if independent < FEW else ""
-    return Resampled(draws, trunks, runs, note)
 
 
 def held_out(result: Fit, rows: pd.DataFrame | None) -> Holdout | None:

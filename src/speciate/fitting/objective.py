@@ -19,19 +19,21 @@ from speciate.laws.law import Array, Objective
 class Loss:
     """An objective with its corner; ``delta`` is in ln (log-huber) or in units of y (huber).
 
+    ``delta`` may differ by row, (n,): delta * s with weights 1/s^2 is rho of residuals divided by their noise s.
+
     >>> Loss("huber", 0.5).total(np.array([1.0, 2.0]), np.array([1.0, 1.0]), np.ones(2)).round(3)
     np.float64(0.375)
     """
 
     kind: Objective
-    delta: float = 1e-3
+    delta: float | Array = 1e-3
 
     @property
     def logarithmic(self) -> bool:
         return self.kind == "log-huber"
 
     @property
-    def corner(self) -> float:
+    def corner(self) -> float | Array:
         return np.inf if self.kind == "squared" else self.delta
 
     def residual(self, value: Array, y: Array) -> Array:

@@ -3,44 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from speciate.laws.law import Array
 
 
-def cluster_weights(
-    trunk_ids: Sequence[Any] | Array, run_ids: Sequence[Any] | Array, draws: int, rng: np.random.Generator
-) -> Array:
-    """How often each row counts in each bootstrap replicate: (draws, n), whole numbers.
+@dataclass(frozen=True)
+class Units:
+    """Which independent unit each row belongs to: ``ids`` (n,) from 0 to ``count`` - 1; trunks and runs there are."""
 
-    Trunks are drawn with replacement, then runs within each drawn trunk; the rows of a run stay
-    together. A trunk's copies are drawn independently, which in sum is one multinomial draw of
-    (copies * runs) from its runs. Refitting on these weights measures how far the answer depends on
-    which runs happened to be made (Davison and Hinkley 1997, section 3.8).
+    ids: Array
+    count: int
+    level: Literal["trunk", "run"]
+    trunks: int
+    runs: int
 
-    A run belongs to one trunk. With one run per trunk this is the plain bootstrap of runs.
 
-    >>> weights = cluster_weights(["a", "a", "b"], ["r1", "r1", "r2"], 4, np.random.default_rng(0))
-    >>> weights.shape, bool((weights[:, 0] == weights[:, 1]).all())
-    ((4, 3), True)
+def units(rows: pd.DataFrame) -> Units:
+    """Trunks, or runs where all share one trunk; a row without a run is a run of its own.
+
+    Whole trunks are the units, not trunks and then the runs within: a second stage would count
+    the differences between trunks again as differences between their runs (measured: intervals of a
+    data exponent then cover 100 % instead of 90; Davison and Hinkley 1997, section 3.8, strategy 1).
+
+    >>> found = units(pd.DataFrame({"run": ["r1", "r2", "r3"], "trunk": ["a", "a", "b"]}))
+    >>> found.ids.tolist(), found.level, found.trunks, found.runs
+    ([0, 0, 1], 'trunk', 2, 3)
     """
-    trunks, trunk_of_row = np.unique(np.asarray(trunk_ids), return_inverse=True)
-    pairs = np.stack([trunk_of_row, np.unique(np.asarray(run_ids), return_inverse=True)[1]], axis=1)
-    runs, run_of_row = np.unique(pairs, axis=0, return_inverse=True)
-    copies = rng.multinomial(len(trunks), np.full(len(trunks), 1 / len(trunks)), size=draws)  # (draws, trunks)
-    counts = np.empty((draws, len(runs)), dtype=float)
-    for trunk in range(len(trunks)):
-        members = np.flatnonzero(runs[:, 0] == trunk)
-        counts[:, members] = rng.multinomial(copies[:, trunk] * len(members), np.full(len(members), 1 / len(members)))
-    return counts[:, run_of_row.reshape(-1)]
+    trunk_ids, run_ids = clusters(rows)
+    trunks, by_trunk = np.unique(trunk_ids, return_inverse=True)
+    runs, by_run = np.unique(run_ids, return_inverse=True)
+    if len(trunks) > 1:
+        return Units(by_trunk, len(trunks), "trunk", len(trunks), len(runs))
+    return Units(by_run, len(runs), "run", len(trunks), len(runs))
 
 
-def units(trunk_ids: Sequence[Any] | Array, run_ids: Sequence[Any] | Array) -> tuple[int, int]:
-    """How many different trunks and runs the rows come from.
+def clusters(rows: pd.DataFrame) -> tuple[Array, Array]:
+    """Trunk and run of every row, each (n,); a row without a run is a run of its own."""
+    own = np.array([f"row {i}" for i in range(len(rows))], dtype=object)
 
-    >>> units(["a", "a", "b"], ["r1", "r2", "r3"])
-    (2, 3)
+    def column(name: str, otherwise: Array) -> Array:
+        if name not in rows.columns:
+            return otherwise
+        given = rows[name]
+        return np.where(given.isna(), otherwise, given.astype(str).to_numpy(dtype=object))
+
+    runs = column("run", own)
+    return column("trunk", runs).astype(str), runs.astype(str)
+
+
+def cluster_weights(unit_ids: Sequence[Any] | Array, draws: int, rng: np.random.Generator) -> Array:
+    """How much each row counts in each bootstrap replicate: (draws, n), the same for all rows of a unit.
+
+    Exponential weights of mean 1 (the Bayesian bootstrap, Rubin 1981): as wide as drawing units with
+    replacement, but no replicate loses a unit, and with it perhaps the only runs of a model size.
+
+    >>> weights = cluster_weights(["a", "a", "b"], 4, np.random.default_rng(0))
+    >>> weights.shape, bool((weights[:, 0] == weights[:, 1]).all()), bool((weights > 0).all())
+    ((4, 3), True, True)
     """
-    return len(np.unique(np.asarray(trunk_ids))), len(np.unique(np.asarray(run_ids)))
+    names, unit_of_row = np.unique(np.asarray(unit_ids), return_inverse=True)
+    weights = rng.standard_exponential((draws, len(names)))
+    weights *= len(names) / weights.sum(axis=1, keepdims=True)
+    return weights[:, unit_of_row.reshape(-1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from speciate.errors import Problem, UserError
+from speciate.fitting.descend import Rows
+from speciate.fitting.noise import Noise
+from speciate.fitting.objective import Loss
+from speciate.fitting.space import from_free, to_free
+from speciate.fitting.spread import degrees, gradients, t_over_normal
 from speciate.laws.law import Array, Law, Objective
 
 CHUNK = 2000  # predicted rows at a time, times the draws
@@ -37,10 +43,22 @@ class Holdout:
 
 
 @dataclass(frozen=True, eq=False)
+class Shown:
+    """Rows a fit keeps for plots, at most 2,000 of them: inputs, measured and predicted values, each (m,)."""
+
+    x: dict[str, Array]
+    y: Array
+    predicted: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Fit:
     """A fitted law. ``theta`` (P,); ``draws`` (B, P) refits on resampled runs, or None; ``residuals``
-    (n,) measured minus predicted, of logarithms under log-huber; ``objective`` summed over rows.
-    ``left_out`` counts rows not used, by reason. ``status`` is a sentence; "converged" if all is well.
+    (n,) measured minus predicted, of logarithms under log-huber, relative to the row's ``noise`` and
+    corrected for leverage; ``objective`` summed over rows. ``inward`` and ``shares`` are what
+    speciate.fitting.spread needs to count degrees of freedom. ``left_out`` counts rows not used, by
+    reason, ``notes`` say what was derived. ``defaults`` are inputs that held one value over the rows
+    and need not. ``status`` is a sentence; "converged" if all is well.
     """
 
     law: Law
@@ -60,7 +78,13 @@ class Fit:
     eval_on: str | None
     level: float
     seed: int
+    inward: Array | None = None
+    shares: Array | None = None
+    noise: Noise = Noise()
     left_out: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    defaults: dict[str, float] = field(default_factory=dict)
+    shown: Shown | None = None
     holdout: Holdout | None = None
     seconds: float = 0.0
 
@@ -79,9 +103,46 @@ class Fit:
         if self.draws is None:
             values = zip(self.law.names, self.theta, strict=True)
             return {name: {"value": float(value), "low": None, "high": None} for name, value in values}
-        low, high = np.quantile(self.draws, self.tails, axis=0)
-        columns = zip(self.law.names, self.theta, low, high, strict=True)
+        bounds, _ = from_free(self.law, np.quantile(self._free_draws(np.eye(len(self.theta))), self.tails, axis=0))
+        columns = zip(self.law.names, self.theta, *bounds, strict=True)
         return {name: {"value": float(v), "low": float(lo), "high": float(hi)} for name, v, lo, hi in columns}
+
+    @property
+    def published(self) -> dict[str, dict[str, float | None]]:
+        """The source's own constants, where they differ from the parameters, each {value, low, high}."""
+        if self.law.published is None:
+            return {}
+        found = {
+            name: {"value": float(v), "low": None, "high": None} for name, v in self._published(self.theta).items()
+        }
+        if self.draws is not None:
+            for name, values in self._published(
+                from_free(self.law, self._free_draws(np.eye(len(self.theta))))[0]
+            ).items():
+                known = values[np.isfinite(values)]
+                if len(known):
+                    low, high = np.quantile(known, self.tails)
+                    found[name] |= {"low": float(low), "high": float(high)}
+        return {
+            name: {k: None if v is None or not np.isfinite(v) else v for k, v in one.items()}
+            for name, one in found.items()
+        }
+
+    def _published(self, theta: Array) -> Mapping[str, Array]:
+        assert self.law.published is not None
+        with np.errstate(all="ignore"):
+            return self.law.published(theta)
+
+    def _free_draws(self, gradient: Array) -> Array:
+        """Draws in the free space, each coordinate about the optimum as wide as its degrees of freedom ask."""
+        assert self.draws is not None
+        centre = to_free(self.law, self.theta)
+        return np.asarray(centre + (to_free(self.law, self.draws) - centre) * self._widening(gradient))
+
+    def _widening(self, gradient: Array) -> Array:
+        if self.shares is None or self.inward is None:
+            return np.ones(len(gradient))
+        return t_over_normal(degrees(self.shares, gradient @ self.inward), self.level)
 
     @property
     def tails(self) -> tuple[float, float]:
@@ -93,35 +154,59 @@ class Fit:
     def predict(self, **inputs: ArrayLike) -> Prediction:
         """The law's value for new inputs, floats or (n,), with the interval of a new measurement.
 
-        The interval holds ``level`` of: a drawn parameter vector's prediction, plus a residual drawn
-        from the fitted rows (scaled by sqrt(n / (n - P)), multiplied under log-huber).
-        Raises UserError for inputs that are missing, unknown or not positive.
+        The interval holds ``level`` of: a drawn parameter vector's prediction, plus the noise of a new
+        run on a new trunk, drawn from the fitted rows' residuals (multiplied under log-huber).
+        Inputs in ``defaults`` may be left out. Raises UserError for inputs that are missing, unknown
+        or not positive.
         """
-        x = self._checked(inputs)
-        scalar = all(np.ndim(inputs[name]) == 0 for name in x)
+        return self._predict(inputs, with_noise=True)
+
+    def predict_mean(self, **inputs: ArrayLike) -> Prediction:
+        """As ``predict``, with the interval of the law's own value: without the noise of a new run."""
+        return self._predict(inputs, with_noise=False)
+
+    def _predict(self, inputs: dict[str, ArrayLike], with_noise: bool) -> Prediction:
+        x = self._checked({**self.defaults, **inputs})
+        scalar = all(np.ndim(inputs.get(name, 0.0)) == 0 for name in x)
         value = self.law.predict(self.theta, x)
         if self.draws is None:
             return Prediction(float(value[0]) if scalar else value, None, None)
         rng = np.random.default_rng(self.seed + 1)
-        noise = self.residuals * np.sqrt(self.rows / max(self.rows - len(self.theta), 1))
-        bounds = [np.empty_like(value), np.empty_like(value)]
+        low, high = np.empty_like(value), np.empty_like(value)
         for first in range(0, len(value), CHUNK):
             part = slice(first, first + CHUNK)
-            spread = self.law.predict(self.draws, {name: values[part] for name, values in x.items()})
-            extra = noise[rng.integers(len(noise), size=spread.shape)]
-            spread = spread * np.exp(extra) if self.objective_kind == "log-huber" else spread + extra
-            bounds[0][part], bounds[1][part] = np.quantile(spread, self.tails, axis=0)
-        low, high = bounds
+            local = {name: values[part] for name, values in x.items()}
+            low[part], high[part] = self._interval(local, value[part], rng if with_noise else None)
         return Prediction(float(value[0]), float(low[0]), float(high[0])) if scalar else Prediction(value, low, high)
+
+    def _interval(self, x: dict[str, Array], value: Array, rng: np.random.Generator | None) -> tuple[Array, Array]:
+        """Ends (m,) for predictions (m,): draws widened about the prediction, then a new run's noise."""
+        assert self.draws is not None
+        loss = Loss(self.objective_kind, self.delta)
+        moved = self.law.predict(self.draws, x)
+        rows = Rows(self.law.scaled(x), np.abs(value) + 1.0, np.ones((1, len(value))))  # slopes do not read y
+        wide = self._widening(gradients(self.law, self.theta, rows, loss))
+        extra: Array | float = 0.0
+        if rng is not None:
+            extra = self.residuals[rng.integers(len(self.residuals), size=moved.shape)] * self.noise.scale(x)
+        with np.errstate(all="ignore"):
+            if loss.logarithmic:
+                spread = value * np.exp(np.log(np.maximum(moved, 1e-300) / value) * wide + extra)
+            else:
+                spread = value + (moved - value) * wide + extra
+            low, high = np.quantile(spread, self.tails, axis=0)
+        return low, high
 
     def _checked(self, inputs: dict[str, ArrayLike]) -> dict[str, Array]:
         names, problems = [given.name for given in self.law.inputs], []
+        zero = {given.name: given.zero for given in self.law.inputs}
         for name in names:
             if name not in inputs:
                 problems.append(Problem(f"{name} is not given", f"predict {self.law_name}", f"give {name}=value"))
-            elif not _usable(inputs[name]):
-                what = f"{name} is not a finite number above 0"
-                problems.append(Problem(what, f"predict {self.law_name}", "use a finite value above 0"))
+            elif not _usable(inputs[name], zero[name]):
+                legal = "of at least 0" if zero[name] else "above 0"
+                what = f"{name} is not a finite number {legal}"
+                problems.append(Problem(what, f"predict {self.law_name}", f"use a finite value {legal}"))
         for name in inputs:
             if name not in names:
                 fix = f"the law reads {', '.join(names)}"
@@ -139,6 +224,9 @@ class Fit:
             "scales": self.scales,
             "status": self.status,
             "parameters": self.parameters,
+            "published": self.published,
+            "domains": list(self.law.domains),
+            "output": self.law.output,
             "objective": self.objective,
             "rows": self.rows,
             "trunks": self.trunks,
@@ -149,6 +237,8 @@ class Fit:
             "holdout": None if self.holdout is None else asdict(self.holdout),
             "eval_on": self.eval_on,
             "left_out": self.left_out,
+            "notes": list(self.notes),
+            "noise": asdict(self.noise),
             "level": self.level,
             "seconds": self.seconds,
         }
@@ -169,9 +259,9 @@ class Fit:
         return f"<pre>{html.escape(chr(10).join(self.explain()))}</pre>"
 
 
-def _usable(value: object) -> bool:
+def _usable(value: object, zero: bool) -> bool:
     numbers = np.asarray(value, dtype=float)
-    return bool((np.isfinite(numbers) & (numbers > 0)).all())
+    return bool((np.isfinite(numbers) & ((numbers >= 0) if zero else (numbers > 0))).all())
 
 
 def errors_of(value: Array, y: Array) -> tuple[float, float | None, float | None]:

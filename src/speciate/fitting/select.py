@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,10 @@ from speciate.errors import NotDecidable, Problem, UserError
 from speciate.laws import LAWS
 from speciate.laws.law import Array, Law
 
-MEASURED = ("loss", "perplexity", "accuracy")  # outputs that depend on what they were evaluated on
+LOSSES = ("loss", "bits_per_byte", "perplexity")  # a law of one can be fitted to another
+MEASURED = (*LOSSES, "accuracy")  # outputs that depend on what they were evaluated on
+NEAR_CHANCE = 0.05  # accuracies at most this far above chance, as a share of the way to 1, say nothing (2512.08894)
+MOST_DOMAINS = 50
 NEVER_MIXED = ("tokenizer", "eval_hash")  # rows that differ here are in different units
 CONDITION = re.compile(r"^\s*(\w+)\s*(<=|>=|==|!=|<|>|=)\s*(\S+?)\s*$")
 COMPARE = {
@@ -29,12 +32,14 @@ COMPARE = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """The rows used (a table with a plain index), those held out, and how many were left out and why."""
+    """The rows used (a table with a plain index), those held out, how many were left out and why, what was derived."""
 
+    law: Law
     fitted: pd.DataFrame
     held_out: pd.DataFrame | None
     left_out: dict[str, int]
     eval_on: str | None
+    notes: tuple[str, ...] = ()
 
 
 def named(law: str | Law) -> Law:
@@ -81,26 +86,55 @@ def matching(table: pd.DataFrame, expression: str, where: str) -> Array:
     return chosen
 
 
-def choose(law: Law, table: pd.DataFrame, eval_on: str | None, where: str | None, holdout: str | None) -> Chosen:
+def suited(law: Law, table: pd.DataFrame, output: str | None) -> Law:
+    """The law for this table: for its domains, if it is one of shares, and for another measured column."""
+    if law.family is not None and not {given.name for given in law.inputs} <= set(table.columns):
+        names = [str(name).removeprefix("share_") for name in table.columns if str(name).startswith("share_")]
+        if len(names) < 2:
+            raise UserError(
+                Problem(
+                    f"{len(names)} columns share_NAME",
+                    f"rows for {law.name}",
+                    "give the share of every domain, as share_law, share_web",
+                )
+            )
+        if len(names) > MOST_DOMAINS:
+            what = f"{len(names)} domains; {law.name} can tell at most {MOST_DOMAINS} apart"
+            raise UserError(Problem(what, f"rows for {law.name}", "merge domains that are mixed alike"))
+        law = law.family(names)
+    if output is None or output == law.output:
+        return law
+    if law.output not in LOSSES or output not in LOSSES:
+        fix = f"it is fitted to one of {', '.join(LOSSES)}" if law.output in LOSSES else f"leave it at {law.output}"
+        raise UserError(Problem(f"{law.name} is no law of {output!r}", "output", fix))
+    return replace(law, output=output)
+
+
+def choose(
+    law: Law,
+    table: pd.DataFrame,
+    eval_on: str | None,
+    where: str | None,
+    holdout: str | None,
+    output: str | None = None,
+) -> Chosen:
     """The rows that the law is fitted to and those held out.
 
     Raises UserError for missing columns, mixed tokenizers or evaluation sets, several values of a
     column that the law holds constant; NotDecidable when the rows cannot determine the law.
     """
-    needed = [given.name for given in law.inputs] + [law.output]
-    missing = [name for name in needed if name not in table.columns]
-    if missing:
-        fix = "name your own with --columns params=N,tokens=D"
-        raise UserError([Problem(f"there is no column {name!r}", f"rows for {law.name}", fix) for name in missing])
+    law = suited(law, table, output)
     rows = table.reset_index(drop=True)
     if where:
         rows = rows[matching(rows, where, "where")]
+    rows, notes = derived(law, rows)
+    needed = [given.name for given in law.inputs] + [law.output]
+    missing = [name for name in needed if name not in rows.columns]
+    if missing:
+        fix = "name your own with --columns params=N,tokens=D"
+        raise UserError([Problem(f"there is no column {name!r}", f"rows for {law.name}", fix) for name in missing])
     rows, chosen_set, problems = evaluated(law, rows, eval_on)
-    left_out: dict[str, int] = {}
-    for name in needed:
-        rows = dropped(rows, rows[name].notna(), f"{name} is missing", left_out)
-    for given in law.inputs:
-        rows = dropped(rows, rows[given.name] > 0, f"{given.name} is 0", left_out)
+    rows, left_out = usable(law, rows)
     problems += mixed(law, rows)
     if problems:
         raise UserError(problems)
@@ -110,11 +144,47 @@ def choose(law: Law, table: pd.DataFrame, eval_on: str | None, where: str | None
         rows, held = rows[~apart], rows[apart].reset_index(drop=True)
         if held.empty:
             raise UserError(Problem(f"{holdout!r} holds no rows out", "holdout", "loosen the condition"))
-    enough(law, rows)
-    return Chosen(rows.reset_index(drop=True), held, left_out, chosen_set)
+    enough(law, rows, left_out)
+    return Chosen(law, rows.reset_index(drop=True), held, left_out, chosen_set, notes)
 
 
-def dropped(rows: pd.DataFrame, keep: pd.Series, why: str, left_out: dict[str, int]) -> pd.DataFrame:
+def derived(law: Law, rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Columns that follow from others: flops = 6 params tokens, start_loss from the rows of 0 tokens; and a note."""
+    names, notes = [given.name for given in law.inputs], []
+    if "flops" in names and "flops" not in rows.columns and {"params", "tokens"} <= set(rows.columns):
+        rows = rows.assign(flops=6 * rows["params"] * rows["tokens"])
+        notes.append("flops were taken as 6 params tokens")
+    if "start_loss" in names and "start_loss" not in rows.columns and {"tokens", law.output} <= set(rows.columns):
+        of_start = [name for name in ("eval_on", "trunk", "params", "seed_tokens") if name in rows.columns]
+        starts = rows[rows["tokens"] == 0]
+        key = rows[of_start].astype(str).agg("|".join, axis=1) if of_start else pd.Series("", index=rows.index)
+        known = starts[law.output].groupby(key[starts.index]).mean()
+        rows = rows.assign(start_loss=key.map(known).astype(float))
+        notes.append("start_loss was taken from the rows of 0 tokens")
+    return rows, tuple(notes)
+
+
+def usable(law: Law, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Rows with everything the law reads, inside its domain, and how many are not, by reason."""
+    left_out: dict[str, int] = {}
+    for name in [*(given.name for given in law.inputs), law.output]:
+        rows = dropped(
+            rows, np.isfinite(rows[name].to_numpy(dtype=float, na_value=np.nan)), f"{name} is missing", left_out
+        )
+    for given in law.inputs:
+        if given.zero:
+            rows = dropped(rows, (rows[given.name] >= 0).to_numpy(), f"{given.name} is below 0", left_out)
+        else:
+            rows = dropped(rows, (rows[given.name] != 0).to_numpy(), f"{given.name} is 0", left_out)
+            rows = dropped(rows, (rows[given.name] > 0).to_numpy(), f"{given.name} is below 0", left_out)
+    if law.output == "accuracy" and "chance" in rows.columns:
+        chance = rows["chance"].fillna(0.0).to_numpy(dtype=float)
+        above = rows["accuracy"].to_numpy(dtype=float) - chance > NEAR_CHANCE * (1 - chance)
+        rows = dropped(rows, above, "accuracy is not 5 % above chance", left_out)
+    return rows, left_out
+
+
+def dropped(rows: pd.DataFrame, keep: Array, why: str, left_out: dict[str, int]) -> pd.DataFrame:
     """Rows to keep; what is left out is counted under its reason."""
     lost = int((~keep).sum())
     if lost:
@@ -155,18 +225,20 @@ def mixed(law: Law, rows: pd.DataFrame) -> list[Problem]:
     return problems
 
 
-def enough(law: Law, rows: pd.DataFrame) -> None:
+def enough(law: Law, rows: pd.DataFrame, left_out: dict[str, int]) -> None:
     """Raise NotDecidable, naming a row that would help, when the rows cannot determine the law."""
+    lost = ", ".join(f"{count} where {why}" for why, count in left_out.items())
+    aside = f" (left out: {lost})" if lost else ""
     for given in law.inputs:
         values = rows[given.name].unique()
-        if len(values) == 1:
+        if len(values) == 1 and given.values > 1:
             value = float(values[0])
             other = value / 4 if given.name != "domain_ratio" else value / 2
-            reason = f"all {len(rows)} rows have {given.name} = {value:.4g}, and {law.name} needs it to vary"
+            reason = f"all {len(rows)} rows have {given.name} = {value:.4g}, and {law.name} needs it to vary{aside}"
             raise NotDecidable(reason, f"measure at another value, cheapest at {given.name} = {other:.4g}")
     count = len(law.parameters)
     if len(rows) < count:
-        reason = f"{law.name} has {count} parameters and there are {len(rows)} usable rows"
+        reason = f"{law.name} has {count} parameters and there are {len(rows)} usable rows{aside}"
         near = ", ".join(f"{g.name} = {float(rows[g.name].median()) / 2:.4g}" for g in law.inputs) if len(rows) else ""
         remedy = f"add at least {count - len(rows)} rows"
         raise NotDecidable(reason, f"{remedy}, for instance at {near}" if near else remedy)
@@ -180,20 +252,6 @@ def scarce(law: Law, rows: pd.DataFrame) -> str:
         if count < given.values:
             notes.append(f"only {count} values of {given.name}: predictions hold at those, not between or beyond")
     return "; ".join(notes)
-
-
-def clusters(rows: pd.DataFrame) -> tuple[Array, Array]:
-    """Trunk and run of every row, each (n,); a row without a run is a run of its own."""
-    own = np.array([f"row {i}" for i in range(len(rows))], dtype=object)
-
-    def column(name: str, otherwise: Array) -> Array:
-        if name not in rows.columns:
-            return otherwise
-        given = rows[name]
-        return np.where(given.isna(), otherwise, given.astype(str).to_numpy(dtype=object))
-
-    runs = column("run", own)
-    return column("trunk", runs).astype(str), runs.astype(str)
 
 
 def listed(values: Sequence[str], most: int = 6) -> str:

@@ -39,13 +39,14 @@ def solve(
     y: ArrayLike,
     weights: ArrayLike | None = None,
     objective: Objective | None = None,
-    delta: float = 1e-3,
+    delta: float | Array = 1e-3,
     starts: int = 12,
 ) -> Solution:
     """Fit one law to one set of rows.
 
     x holds the law's inputs in the tables' units, each (n,); y (n,); weights (n,) >= 0 or None for
-    ones. ``objective`` defaults to the law's own. See speciate.fitting.objective for their meaning.
+    ones. ``objective`` defaults to the law's own; ``delta`` may differ by row, (n,). See
+    speciate.fitting.objective for their meaning.
     """
     loss = Loss(objective or law.objective, delta)
     measured = np.asarray(y, dtype=float)
@@ -70,7 +71,7 @@ def solve_batch(
     weights: ArrayLike,
     init: ArrayLike | None = None,
     objective: Objective | None = None,
-    delta: float = 1e-3,
+    delta: float | Array = 1e-3,
 ) -> tuple[Array, Array]:
     """Fit one law under many weightings of its rows: thetas (B, P) and objectives (B,).
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from speciate.errors import Problem, UserError
-from speciate.fitting.result import Fit, Holdout
+from speciate.fitting.noise import Noise
+from speciate.fitting.result import Fit, Holdout, Shown
 from speciate.laws import LAWS
 from speciate.storage import canonical_json, write_atomic
 
-FORMAT = "speciate fit 1"
+FORMAT = "speciate fit 2"
 
 
 def save_fit(fit: Fit, path: Path) -> Path:
@@ -23,6 +25,10 @@ def save_fit(fit: Fit, path: Path) -> Path:
         "theta": fit.theta.tolist(),
         "draws": None if fit.draws is None else fit.draws.tolist(),
         "residuals": fit.residuals.tolist(),
+        "inward": None if fit.inward is None else fit.inward.tolist(),
+        "shares": None if fit.shares is None else fit.shares.tolist(),
+        "defaults": fit.defaults,
+        "shown": None if fit.shown is None else shown_to_json(fit.shown),
         "objective_kind": fit.objective_kind,
         "delta": fit.delta,
         "seed": fit.seed,
@@ -53,6 +59,9 @@ def load_fit(path: str | Path) -> Fit:
 def revive(saved: dict[str, Any]) -> Fit:
     """A fit from its saved form; KeyError, TypeError or ValueError if something is missing or odd."""
     law = LAWS[saved["law"]]
+    if law.family is not None and saved["domains"]:
+        law = law.family([str(name) for name in saved["domains"]])
+    law = replace(law, output=str(saved["output"]))
     for name, scale in saved["scales"].items():
         law = law.with_scale(name, float(scale))
     theta = np.array(saved["theta"], dtype=float)
@@ -77,6 +86,24 @@ def revive(saved: dict[str, Any]) -> Fit:
         level=float(saved["level"]),
         seed=int(saved["seed"]),
         left_out=dict(saved["left_out"]),
+        inward=None if saved["inward"] is None else np.array(saved["inward"], dtype=float),
+        shares=None if saved["shares"] is None else np.array(saved["shares"], dtype=float),
+        noise=Noise(**saved["noise"]),
+        notes=tuple(saved["notes"]),
+        defaults={str(name): float(value) for name, value in saved["defaults"].items()},
+        shown=None if saved["shown"] is None else shown_from_json(saved["shown"]),
         holdout=None if saved["holdout"] is None else Holdout(**saved["holdout"]),
         seconds=float(saved["seconds"]),
     )
+
+
+def shown_to_json(shown: Shown) -> dict[str, Any]:
+    """The rows a fit keeps for plots, as lists."""
+    x = {name: values.tolist() for name, values in shown.x.items()}
+    return {"x": x, "y": shown.y.tolist(), "predicted": shown.predicted.tolist()}
+
+
+def shown_from_json(saved: dict[str, Any]) -> Shown:
+    """The reverse of ``shown_to_json``."""
+    x = {str(name): np.array(values, dtype=float) for name, values in saved["x"].items()}
+    return Shown(x, np.array(saved["y"], dtype=float), np.array(saved["predicted"], dtype=float))

@@ -1,0 +1,91 @@
+"""A fit's replicates: refits under random weights of independent units, and what widens them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from speciate.fitting.descend import Rows, linearise, whitening
+from speciate.fitting.objective import Loss
+from speciate.fitting.resample import Units, cluster_weights
+from speciate.fitting.solve import solve_batch
+from speciate.fitting.space import from_free, to_free
+from speciate.fitting.spread import spread_of
+from speciate.laws.law import Array, Law
+
+FEW = 8  # independent units below which an interval is called rough
+WORK = 30_000_000  # draws times rows beyond which refits are linearised: about half a minute of one core
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """What is fitted, and how much each row counts: weights (n,) and the loss, whose corner may differ by row."""
+
+    law: Law
+    x: dict[str, Array]
+    y: Array
+    weights: Array
+    loss: Loss
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Parameters refitted to resampled units, (B, P), or None where there was nothing to resample; what widens them."""
+
+    draws: Array | None
+    residuals: Array
+    inward: Array | None = None
+    shares: Array | None = None
+    note: str = ""
+
+
+def resampled(rows: Weighted, theta: Array, independent: Units, count: int, seed: int) -> Resampled:
+    """Refit under random weights of independent units, from the optimum on all rows; correct for leverage.
+
+    Where draws times rows are too many to refit (WORK), one Newton step from the optimum stands for each refit.
+    """
+    law, loss = rows.law, rows.loss
+    residuals = -loss.residual(law.predict(theta, rows.x), rows.y)
+    if count == 0 or independent.count < 2:
+        note = "no interval: all rows come from one run; add a run with another seed" if count else ""
+        return Resampled(None, residuals, note=note)
+    spread = spread_of(
+        law, theta, Rows(law.scaled(rows.x), rows.y, rows.weights[None]), loss, residuals, independent.ids
+    )
+    rng = np.random.default_rng(seed)
+    free = to_free(law, theta)
+    if count * len(rows.y) <= WORK:
+        weights = cluster_weights(independent.ids, count, rng) * rows.weights
+        draws, objectives = solve_batch(law, rows.x, rows.y, weights, theta, loss.kind, loss.delta)
+        draws = draws[np.isfinite(objectives) & np.isfinite(draws).all(axis=1)]
+        moves, note = to_free(law, draws) - free, ""
+    else:
+        moves = linearised(rows, theta, independent, count, rng)
+        note = f"intervals by one Newton step for each of {count} resamplings, as there are {len(rows.y):,} rows"
+    return Resampled(
+        from_free(law, free + moves @ spread.turn.T)[0], spread.residuals, spread.inward, spread.shares, note
+    )
+
+
+def linearised(rows: Weighted, theta: Array, independent: Units, count: int, rng: np.random.Generator) -> Array:
+    """Moves (B, P) in free coordinates by one step: -H^-1 sum_c (w_c - 1) g_c, H the majoriser's curvature."""
+    one = Rows(rows.law.scaled(rows.x), rows.y, rows.weights[None])
+    slopes, first, _, above = linearise(rows.law, one, to_free(rows.law, theta)[None], rows.loss)
+    scores = np.zeros((independent.count, len(theta)))
+    np.add.at(scores, independent.ids, slopes[0] * first[0][:, None])
+    white = whitening(slopes, above)[0]
+    moves = np.empty((count, len(theta)))
+    for i in range(count):  # units may be as many as rows: one draw at a time stays small
+        weights = rng.standard_exponential(independent.count)
+        moves[i] = -(weights / weights.mean() - 1) @ scores
+    return np.asarray(moves @ white @ white.T)
+
+
+def doubts(independent: Units) -> str:
+    """What intervals from few units, or from one trunk, leave out."""
+    alone = "all runs share one trunk: intervals leave out how trunks differ"
+    notes = [alone] if independent.trunks == 1 and independent.runs > 1 else []
+    if independent.count < FEW:
+        notes.append(f"rough intervals: only {independent.count} independent {independent.level}s")
+    return "; ".join(notes)
