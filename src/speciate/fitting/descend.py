@@ -13,7 +13,11 @@ from speciate.laws.law import Array, Inputs, Law
 MAX_STEPS = 200
 PREDICTED = 1e-13  # stop when a step promises less than this share of the objective
 EXACT = 1e-10  # or when predictions would move by less than this share of the spread of y
-REWHITEN = 6  # steps after which coordinates are made orthonormal anew
+REWHITEN = 6  # steps after which coordinates are made orthonormal anew, and finished fits are replaced
+FEWEST, MOST = 16, 250  # fits that descend side by side
+CACHED = 300_000  # and the numbers their Jacobian may hold: more leave the cache, fewer waste calls
+MILD = 1e-8  # least eigenvalue of M, of its largest, that products of slopes still tell
+DAMPING = 0.1  # at the start
 BLIND = 1e-9  # a direction seen less than this share of the best seen one is left at rest
 
 
@@ -44,6 +48,48 @@ class Descent:
     steps: Array
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """Each fit at a point: objective (B,), d residual / d coordinate (B, n, P), weighted rho', rho'', rho'/r (B, n)."""
+
+    objective: Array
+    slopes: Array
+    first: Array
+    second: Array
+    above: Array
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """The objective about a point, in the coordinates of a frame: gradient (B, P), H and its majoriser M (B, P, P)."""
+
+    gradient: Array
+    exact: Array
+    metric: Array
+
+    def take(self, chosen: Array) -> Quadratic:
+        """The models of some of the fits."""
+        return Quadratic(self.gradient[chosen], self.exact[chosen], self.metric[chosen])
+
+    def put(self, chosen: Array, other: Quadratic) -> None:
+        """Replace some of the models by those of ``other``."""
+        self.gradient[chosen] = other.gradient[chosen]
+        self.exact[chosen] = other.exact[chosen]
+        self.metric[chosen] = other.metric[chosen]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Coordinates V (B, P, P) in which M was the identity.
+
+    ``sharp``: V must meet the slopes before these are multiplied with each other. The other order is
+    cheaper, and right unless the condition of the slopes, squared, eats the digits.
+    """
+
+    whiten: Array
+    sharp: bool
+
+
 def objective_at(law: Law, rows: Rows, theta: Array, loss: Loss) -> Array:
     """The objective of theta (B, P) on each fit's weights: (B,)."""
     return loss.total(law.value_scaled(theta, rows.x), rows.y, rows.weights)
@@ -55,59 +101,112 @@ def descend(law: Law, rows: Rows, start: Array, loss: Loss) -> Descent:
     A step solves (H + damping M) d = -g, g and H = J' diag(w rho'') J of the objective and
     M = J' diag(w rho'/r) J >= H its majoriser (iteratively reweighted least squares): damping 1
     is close to the majoriser's sure step, damping 0 is Newton's. All in coordinates in which M
-    was the identity a few steps ago, so that ridges cost no accuracy.
+    was the identity a few steps ago, so that ridges cost no accuracy. As many fits as the cache
+    holds descend side by side; others take the places of those that have finished.
     """
     free = to_free(law, start)
-    theta, _ = from_free(law, free)
-    size = len(free)
-    objective = objective_at(law, rows, theta, loss)
-    converged, steps = np.zeros(size, dtype=bool), np.zeros(size, dtype=int)
-    damping, whiten = np.full(size, 1e-2), np.zeros((size, free.shape[1], free.shape[1]))
-    active = np.flatnonzero(np.isfinite(objective))
-    local = rows.take(active)
+    size, width = free.shape
+    now = Descent(free, np.full(size, np.inf), np.zeros(size, dtype=bool), np.zeros(size, dtype=int))
+    damping = np.full(size, DAMPING)
     enough = EXACT**2 * spread(rows, loss)
-    unbounded = all(law.parameters[i].transform == "identity" for i in law.linear)
-    settling = law.link is None and not loss.logarithmic and unbounded
-    for step in range(MAX_STEPS):
-        if not len(active):
-            break
-        slopes, loss_slope, curvature, majoriser = linearise(law, local, free[active], loss)
-        if step % REWHITEN == 0:
-            whiten[active] = whitening(slopes, majoriser)
-        white = slopes @ whiten[active]
-        gradient = np.einsum("bnp,bn->bp", white, loss_slope)
-        exact = gram(white, curvature)
-        metric = gram(white, majoriser)
-        move, promised = step_of(gradient, exact, metric, damping[active])
-        tried = free[active] + np.einsum("bpq,bq->bp", whiten[active], move)
+    room = int(np.clip(CACHED // (rows.weights.shape[1] * width), FEWEST, MOST))
+    active, entered = np.arange(0), 0
+    while len(active) or entered < size:
+        fresh = np.arange(entered, min(size, entered + room - len(active)))
+        active, entered = np.concatenate([active, fresh]), entered + len(fresh)
+        local = rows.take(active)
+        at = evaluate(law, local, free[active], loss)
+        now.objective[active] = at.objective
+        usable = np.isfinite(at.objective)
+        if usable.all():
+            active = advance(law, local, loss, now, damping, enough, active, at)
+            active = active[now.steps[active] < MAX_STEPS]
+        else:
+            active = active[usable]
+    return Descent(from_free(law, free)[0], now.objective, now.converged, now.steps)
+
+
+def advance(
+    law: Law, rows: Rows, loss: Loss, now: Descent, damping: Array, enough: Array, active: Array, at: Evaluation
+) -> Array:
+    """Up to REWHITEN steps in one frame, written into ``now`` (its theta: free) and ``damping``; who is not done yet.
+
+    Where a step leads is evaluated once: for its objective, and for the next step.
+    """
+    frame = framed(at)
+    here = quadratic(at, frame)
+    settling = not loss.logarithmic and law.link is None and unbounded(law)
+    for _ in range(REWHITEN):
+        move, promised = step_of(here.gradient, here.exact, here.metric, damping[active])
+        tried = now.theta[active] + (frame.whiten @ move[..., None])[..., 0]
         if settling:
-            tried = settle(law, local, tried, loss)
-        reached = objective_at(law, local, from_free(law, tried)[0], loss)
-        gain = np.maximum(objective[active] - reached, -1e100) / np.maximum(promised, 1e-150)
-        better = reached < objective[active]
-        free[active[better]], objective[active[better]] = tried[better], reached[better]
-        damping[active] *= np.where(gain > 0.75, 0.1, np.where(gain > 0.1, 1.0, 5.0))
-        damping[active] = np.clip(damping[active], 1e-9, 1e12)
-        steps[active] += 1
-        floor = PREDICTED * objective[active] + enough[active]
-        done = (promised <= floor) | (damping[active] >= 1e12)
-        converged[active] = done
+            tried = settle(law, rows, tried, loss)
+        at = evaluate(law, rows, tried, loss)
+        before = now.objective[active]
+        gain = np.maximum(before - at.objective, -1e100) / np.maximum(promised, 1e-150)
+        better = at.objective < before
+        here.put(better, quadratic(at, frame))
+        now.theta[active[better]], now.objective[active[better]] = tried[better], at.objective[better]
+        grown = damping[active] * np.where(gain > 0.75, 0.1, np.where(gain > 0.1, 1.0, 5.0))
+        damping[active] = np.clip(grown, 1e-9, 1e12)
+        now.steps[active] += 1
+        done = (promised <= PREDICTED * now.objective[active] + enough[active]) | (grown >= 1e12)
         if done.any():
-            active = active[~done]
-            local = rows.take(active)
-    return Descent(from_free(law, free)[0], objective, converged, steps)
+            now.converged[active[done]] = True
+            left = np.flatnonzero(~done)
+            active, rows, here = active[left], rows.take(left), here.take(left)
+            frame = Frame(frame.whiten[left], frame.sharp)
+            if not len(active):
+                break
+    return active
+
+
+def unbounded(law: Law) -> bool:
+    """Whether every linear parameter may take any value."""
+    return all(law.parameters[i].transform == "identity" for i in law.linear)
+
+
+def evaluate(law: Law, rows: Rows, free: Array, loss: Loss) -> Evaluation:
+    """All that a step needs to know about a point; infinite or worse where the law is."""
+    with np.errstate(all="ignore"):
+        theta, chain = from_free(law, free)
+        value, slopes = law.jacobian_scaled(theta, rows.x)
+        residual = loss.residual(value, rows.y)
+        slopes *= chain[:, None, :]
+        if loss.logarithmic:
+            slopes /= value[..., None]
+        slope, second, above = loss.derivatives(residual)
+        objective = loss.summed(residual, slope, rows.weights)
+        return Evaluation(objective, slopes, rows.weights * slope, rows.weights * second, rows.weights * above)
 
 
 def linearise(law: Law, rows: Rows, free: Array, loss: Loss) -> tuple[Array, Array, Array, Array]:
     """d residual / d coordinate (B, n, P), and weighted rho', rho'', rho'/r (B, n)."""
-    theta, chain = from_free(law, free)
-    value, slopes = law.jacobian_scaled(theta, rows.x)
-    residual = loss.residual(value, rows.y)
-    slopes *= chain[:, None, :]
-    if loss.logarithmic:
-        slopes /= value[..., None]
-    first, second, above = loss.derivatives(residual)
-    return slopes, rows.weights * first, rows.weights * second, rows.weights * above
+    at = evaluate(law, rows, free, loss)
+    return at.slopes, at.first, at.second, at.above
+
+
+def quadratic(at: Evaluation, frame: Frame) -> Quadratic:
+    """The model of the objective in the coordinates of a frame."""
+    with np.errstate(all="ignore"):  # a step may lead where nothing is finite; it is then not taken
+        slopes = at.slopes @ frame.whiten if frame.sharp else at.slopes
+        gradient = np.swapaxes(slopes, -1, -2) @ at.first[..., None]
+        exact, metric = gram(slopes, at.second), gram(slopes, at.above)
+        if not frame.sharp:
+            inward = np.swapaxes(frame.whiten, -1, -2)
+            gradient, exact, metric = inward @ gradient, inward @ exact @ frame.whiten, inward @ metric @ frame.whiten
+    return Quadratic(gradient[..., 0], exact, metric)
+
+
+def framed(at: Evaluation) -> Frame:
+    """Coordinates in which M is the identity: from M itself where its digits suffice, else from the slopes."""
+    metric = gram(at.slopes, at.above)
+    length = np.sqrt(np.diagonal(metric, axis1=-2, axis2=-1))
+    if (length > 0).all():
+        scales, directions = np.linalg.eigh(metric / (length[:, :, None] * length[:, None, :]))
+        if (scales[:, 0] > MILD * scales[:, -1]).all():
+            return Frame(directions / np.sqrt(scales)[:, None, :] / length[..., None], False)
+    return Frame(whitening(at.slopes, at.above), True)
 
 
 def settle(law: Law, rows: Rows, free: Array, loss: Loss) -> Array:
@@ -139,7 +238,7 @@ def spread(rows: Rows, loss: Loss) -> Array:
 
 def gram(slopes: Array, weights: Array) -> Array:
     """J' diag(weights) J: (B, n, P), (B, n) -> (B, P, P)."""
-    product: Array = np.swapaxes(slopes, -1, -2) @ (slopes * weights[..., None])
+    product: Array = np.swapaxes(slopes * weights[..., None], -1, -2) @ slopes
     return product
 
 

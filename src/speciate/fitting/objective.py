@@ -41,21 +41,27 @@ class Loss:
         if not self.logarithmic:
             return value - y
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(value > 0, np.log(np.where(value > 0, value, 1.0) / y), np.inf)
+            positive = value > 0
+            return np.log(value / y) if positive.all() else np.where(positive, np.log(value / y), np.inf)
 
     def total(self, value: Array, y: Array, weights: Array) -> Array:
         """The objective: predictions (..., n) -> (...). Not finite predictions give inf."""
-        distance = np.abs(self.residual(value, y))
-        inner = np.minimum(distance, self.corner)
+        residual = self.residual(value, y)
+        return self.summed(residual, np.clip(residual, -self.corner, self.corner), weights)
+
+    def summed(self, residual: Array, slope: Array, weights: Array) -> Array:
+        """The objective of residuals whose rho' is known, (..., n) -> (...)."""
         with np.errstate(invalid="ignore", over="ignore"):
-            cost = inner * (distance - inner / 2)
-            total = np.sum(np.where(weights > 0, weights * cost, 0.0), axis=-1)
+            cost = weights * (slope * (residual - slope / 2))
+            total: Array = np.sum(cost, axis=-1)
+            if not np.isfinite(total).all():  # a row of weight 0 may be anything
+                total = np.sum(np.where(weights > 0, cost, 0.0), axis=-1)
         return np.where(np.isnan(total), np.inf, total)
 
     def derivatives(self, residual: Array) -> tuple[Array, Array, Array]:
         """rho', rho'' and the majorising curvature rho'/r (at least rho''), each (..., n)."""
+        if self.kind == "squared" or np.all(np.isinf(self.delta)):
+            return residual, np.ones_like(residual), np.ones_like(residual)
         distance = np.abs(residual)
-        inside = distance <= self.corner
-        slope = np.clip(residual, -self.corner, self.corner)
-        above = np.where(inside, 1.0, self.corner / np.maximum(distance, 1e-300) if self.kind != "squared" else 1.0)
-        return slope, inside.astype(float), above
+        slope = np.clip(residual, -self.delta, self.delta)
+        return slope, (distance <= self.delta).astype(float), self.delta / np.maximum(distance, self.delta)

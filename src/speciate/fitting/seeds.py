@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations, product
 
 import numpy as np
@@ -13,7 +14,7 @@ from speciate.laws.law import COMPLEX_STEP, Array, Law, Parameter
 # Points along one nonlinear parameter, by how many there are; beyond, points scattered over all of them.
 POINTS = {1: 60, 2: 24, 3: 10}
 SCATTERED = 2048
-CELLS = 4_000_000  # points times rows that are held at a time
+CELLS = 50_000  # points times rows that are held at a time: they stay in cache
 
 
 def axis(parameter: Parameter, count: int) -> Array:
@@ -101,14 +102,12 @@ def project(law: Law, rows: Rows, nonlinear: Array, loss: Loss) -> Array:
     that cannot be negative held at zero where that is best (all their subsets are tried). Behind a
     link, least squares of the inverse, weighted by the link's slope there.
     """
-    basis = law.stack((*law.terms_at(nonlinear, rows.x), np.zeros(np.shape(rows.y)[-1])))[..., :-1]
+    terms = law.terms_at(nonlinear, rows.x)
     weights = rows.weights / rows.y**2 if loss.logarithmic else rows.weights
     target = rows.y
     if law.link is not None:
         target, weights = unlinked(law, rows, nonlinear, weights)
-    length = np.sqrt(np.mean(basis**2, axis=-2))
-    length = np.where((length > 0) & np.isfinite(length), length, 1.0)
-    basis = np.nan_to_num(basis / length[..., None, :], posinf=0.0, neginf=0.0)
+    basis, length = columns(terms, np.shape(rows.y)[-1])
     normal, right = normal_equations(basis, target, weights)
     bounded = [i for i, column in enumerate(law.linear) if law.parameters[column].sign == ">=0"]
     coefficients = non_negative(normal, right, bounded) / length
@@ -130,14 +129,32 @@ def unlinked(law: Law, rows: Rows, nonlinear: Array, weights: Array) -> tuple[Ar
     return np.where(known, target, 0.0), np.where(known, weights, 0.0)
 
 
+def columns(terms: Sequence[Array | float], count: int) -> tuple[Array, Array]:
+    """Terms (..., n) one below the other, each divided by its largest value: (..., L, n) and those values (..., L).
+
+    What is not finite counts as 0.
+    """
+    shape = np.broadcast_shapes(*(np.shape(term) for term in terms), (count,))
+    basis = np.empty((*shape[:-1], len(terms), count))
+    for i, term in enumerate(terms):
+        basis[..., i, :] = term
+    largest = np.maximum(basis.max(axis=-1), -basis.min(axis=-1))
+    if not np.isfinite(largest).all():
+        basis = np.nan_to_num(basis, posinf=0.0, neginf=0.0)
+        largest = np.abs(basis).max(axis=-1)
+    largest = np.where(largest > 0, largest, 1.0)
+    basis /= largest[..., None]
+    return basis, largest
+
+
 def normal_equations(basis: Array, y: Array, weights: Array) -> tuple[Array, Array]:
-    """X'WX (B, L, L) and X'Wy (B, L); one matrix product for all fits when they share their rows."""
-    width = basis.shape[-1]
+    """X'WX (B, L, L) and X'Wy (B, L) of columns (..., L, n); one matrix product where fits share their rows."""
+    width = basis.shape[-2]
     if basis.ndim == 2 and y.ndim == 1 and weights.ndim == 2:
-        pairs = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), width * width)
-        return (weights @ pairs).reshape(-1, width, width), (weights * y) @ basis
-    heavy = np.swapaxes(basis * weights[..., None], -1, -2)
-    return heavy @ basis, (heavy @ y[..., None])[..., 0]
+        pairs = (basis[:, None, :] * basis[None, :, :]).reshape(width * width, -1)
+        return (weights @ pairs.T).reshape(-1, width, width), (weights * y) @ basis.T
+    heavy = basis * weights[..., None, :]
+    return heavy @ np.swapaxes(basis, -1, -2), (heavy @ y[..., None])[..., 0]
 
 
 def non_negative(normal: Array, right: Array, bounded: list[int]) -> Array:

@@ -14,7 +14,7 @@ from speciate.fitting.objective import Loss
 from speciate.fitting.seeds import seeds
 from speciate.laws.law import Array, Law, Objective
 
-CHUNK = 250  # fits at a time: their Jacobians stay in cache
+CHUNK = 250  # fits whose grids are searched at a time
 SAME = 1e-8  # descents whose objectives differ by less than this share found the same optimum
 
 
@@ -86,13 +86,8 @@ def solve_batch(
     rows = Rows(law.scaled(x), np.asarray(y, dtype=float), given)
     width = len(law.parameters)
     begin = None if init is None else np.broadcast_to(np.asarray(init, dtype=float), (len(given), width))
-    thetas, objectives = np.empty((len(given), width)), np.empty(len(given))
-    for first in range(0, len(given), CHUNK):
-        part = np.arange(first, min(first + CHUNK, len(given)))
-        local = rows.take(part)
-        found = batch(law, local, None if begin is None else begin[part], loss)
-        thetas[part], objectives[part] = found.theta, found.objective
-    return thetas, objectives
+    found = batch(law, rows, begin, loss)
+    return found.theta, found.objective
 
 
 def batch(law: Law, rows: Rows, begin: Array | None, loss: Loss) -> Descent:
@@ -104,7 +99,10 @@ def batch(law: Law, rows: Rows, begin: Array | None, loss: Loss) -> Descent:
     warm = None if begin is None else descend(law, rows, begin, loss)
     if warm is not None and len(law.nonlinear) > 1:
         return warm
-    cold = descend(law, rows, seeds(law, rows, loss, 1)[:, 0], loss)
+    size = len(rows.weights)
+    parts = [np.arange(first, min(first + CHUNK, size)) for first in range(0, size, CHUNK)]
+    start = np.concatenate([seeds(law, rows.take(part), loss, 1)[:, 0] for part in parts])
+    cold = descend(law, rows, start, loss)
     if warm is None:
         return cold
     better = cold.objective < warm.objective

@@ -37,9 +37,10 @@ def to_free(law: Law, theta: Array) -> Array:
 def from_free(law: Law, free: Array) -> tuple[Array, Array]:
     """Unbounded coordinates -> parameters and d parameter / d coordinate, each (..., P)."""
     theta, slope = np.array(free), np.ones_like(free)
+    held = np.clip(free, -700.0, 700.0)  # whose exponentials are finite
     for i, parameter in enumerate(law.parameters):
         if parameter.transform == "log":
-            theta[..., i] = slope[..., i] = np.exp(np.clip(free[..., i], -700.0, 700.0))
+            theta[..., i] = slope[..., i] = np.exp(held[..., i])
         elif parameter.transform == "logit-scaled":
             share = expit(free[..., i])
             width = parameter.high - parameter.low

@@ -16,6 +16,14 @@ def terms(nonlinear: Mapping[str, Array], x: Inputs) -> tuple[Array | float, ...
     return 1.0, size, data
 
 
+def slopes(
+    nonlinear: Mapping[str, Array], x: Inputs, terms: tuple[Array | float, ...]
+) -> dict[str, tuple[Array | None, ...]]:
+    """-ln N N^-alpha and -ln D D^-beta."""
+    _, size, data = terms
+    return {"alpha": (None, -np.log(x["params"]) * size, None), "beta": (None, None, -np.log(x["tokens"]) * data)}
+
+
 CHINCHILLA = Law(
     name="chinchilla",
     formula="loss = E + A / params^alpha + B / tokens^beta",
@@ -32,6 +40,7 @@ CHINCHILLA = Law(
     source="Hoffmann et al. 2022 (arXiv 2203.15556) eq. 2; Besiroglu et al. 2024 (arXiv 2404.10102)",
     status="as published",
     terms=terms,
+    slopes=slopes,
     objective="log-huber",
     constant=("domain_ratio", "seed_tokens"),
 )

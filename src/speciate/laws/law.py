@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[Any]  # float64, or complex128 inside a complex step
 Inputs = Mapping[str, Array]
 Terms = Callable[[Mapping[str, Array], Inputs], tuple[Array | float, ...]]
+Slopes = Callable[[Mapping[str, Array], Inputs, tuple[Any, ...]], Mapping[str, tuple[Any, ...]]]
 LinkFunction = Callable[[Array, Mapping[str, Array], Inputs], Array]
 Candidates = Callable[[Inputs, Array], Array]
 Published = Callable[[Array], Mapping[str, Array]]
@@ -91,6 +92,8 @@ class Law:
     where their place depends on the rows; ``published(theta)`` gives the source's own constants, by name,
     where they differ from the parameters; ``family(domains)`` is the law for the named shares
     of a table (columns share_NAME), ``domains`` those it was made for.
+    ``slopes(nonlinear, x, terms)`` may give the slope of every term (None: has none) along each nonlinear
+    parameter by name, in closed form; it saves complex exponentials where fits are many.
     """
 
     name: str
@@ -109,6 +112,7 @@ class Law:
     published: Published | None = None
     family: Callable[[Sequence[str]], Law] | None = None
     domains: tuple[str, ...] = ()
+    slopes: Slopes | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -180,21 +184,24 @@ class Law:
         terms = self.terms_at(bends, x)
         size = max(values.shape[-1] for values in x.values())
         shape = np.broadcast_shapes(*(np.shape(term) for term in terms), (*theta.shape[:-1], size))
-        slopes = np.empty((*shape, len(self.parameters)))
+        slopes = np.swapaxes(np.empty((*shape[:-1], len(self.parameters), shape[-1])), -1, -2)  # each in one piece
         value = np.zeros(shape)
         for i, (column, term) in enumerate(zip(self.linear, terms, strict=True)):
             slopes[..., column] = term
             value += linear[..., i, None] * term
+        closed = None if self.slopes is None else self.slopes(self.named_bends(bends), x, terms)
         for q, column in enumerate(self.nonlinear):
-            shifted = bends.astype(complex)
-            shifted[..., q] += 1j * COMPLEX_STEP
-            moved = self.terms_at(shifted, x)
-            slope: Any = 0.0
-            for i, term in enumerate(moved):
-                if np.iscomplexobj(term):
-                    slope = slope + linear[..., i, None] * term.imag
-            slopes[..., column] = slope / COMPLEX_STEP
+            bent = self._stepped(bends, q, x) if closed is None else closed[self.parameters[column].name]
+            known = [linear[..., i, None] * slope for i, slope in enumerate(bent) if slope is not None]
+            slopes[..., column] = sum(known[1:], start=known[0]) if known else 0.0
         return (value, slopes) if self.link is None else self._linked(value, slopes, bends, x)
+
+    def _stepped(self, bends: Array, q: int, x: Inputs) -> list[Array | None]:
+        """Slope of every term along the q-th nonlinear parameter, by a complex step; None where it has none."""
+        shifted = bends.astype(complex)
+        shifted[..., q] += 1j * COMPLEX_STEP
+        moved = self.terms_at(shifted, x)
+        return [term.imag / COMPLEX_STEP if np.iscomplexobj(term) else None for term in moved]
 
     def _linked(self, u: Array, slopes: Array, bends: Array, x: Inputs) -> tuple[Array, Array]:
         """Value and slopes behind the link, from those of u before it: chain rule, by complex steps."""
