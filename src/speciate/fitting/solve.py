@@ -15,6 +15,8 @@ from speciate.fitting.seeds import seeds
 from speciate.laws.law import Array, Law, Objective
 
 CHUNK = 250  # fits whose grids are searched at a time
+SAMPLE = 4000  # rows on which the search runs when there are more; its best ends then descend on all rows
+FINALISTS = 3
 SAME = 1e-8  # descents whose objectives differ by less than this share found the same optimum
 
 
@@ -52,16 +54,37 @@ def solve(
     measured = np.asarray(y, dtype=float)
     given = np.ones((1, measured.size)) if weights is None else np.asarray(weights, dtype=float).reshape(1, -1)
     rows = Rows(law.scaled(x), measured, given)
-    begin = seeds(law, rows, loss, starts)[0]
-    many = replace(rows, weights=np.broadcast_to(given, (len(begin), measured.size)))
-    found = descend(law, many, begin, loss)
+    found = search(law, rows, loss, starts)
+    if measured.size > SAMPLE:
+        order = np.argsort(found.objective)[:FINALISTS]
+        found = everywhere(law, rows, found.theta[order], loss)
     best = int(np.argmin(found.objective))
     lowest = float(found.objective[best])
     same = lowest * (1 + SAME) + 1e-16 * float(spread(rows, loss)[0])
     agreeing = int(np.sum(found.objective <= same))
     seen = {name: np.asarray(values, dtype=float)[given[0] > 0] for name, values in x.items()}
     status = describe(law, found.theta[best], seen, bool(found.converged[best]))
-    return Solution(found.theta[best], lowest, status, int(found.steps.sum()), len(begin), agreeing)
+    return Solution(found.theta[best], lowest, status, int(found.steps.sum()), len(found.theta), agreeing)
+
+
+def search(law: Law, rows: Rows, loss: Loss, starts: int) -> Descent:
+    """Descents from the best points of a grid, on all rows or on SAMPLE of them, drawn evenly."""
+    count = rows.y.size
+    if count > SAMPLE:
+        chosen = np.random.default_rng(0).choice(count, SAMPLE, replace=False)
+        loss = Loss(loss.kind, loss.delta if np.ndim(loss.delta) == 0 else np.asarray(loss.delta)[chosen])
+        x = {name: values[chosen] for name, values in rows.x.items()}
+        rows = Rows(x, rows.y[chosen], rows.weights[:, chosen])
+    begin = seeds(law, rows, loss, starts)[0]
+    many = replace(rows, weights=np.broadcast_to(rows.weights, (len(begin), rows.y.size)))
+    return descend(law, many, begin, loss)
+
+
+def everywhere(law: Law, rows: Rows, begin: Array, loss: Loss) -> Descent:
+    """Descents on all rows, one after the other: their Jacobians may be large."""
+    ends = [descend(law, rows, start[None], loss) for start in begin]
+    fields = ("theta", "objective", "converged", "steps")
+    return Descent(*(np.concatenate([getattr(end, name) for end in ends]) for name in fields))
 
 
 def solve_batch(
