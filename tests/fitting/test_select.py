@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speciate.errors import UserError
+from speciate.errors import NotDecidable, UserError
 from speciate.fitting.resample import clusters
 from speciate.fitting.select import choose, listed, matching, named
 from speciate.laws import LAWS
@@ -86,3 +86,50 @@ def test_clusters_default_to_rows() -> None:
 
 def test_listed() -> None:
     assert listed(list("abcdefgh")) == "a, b, c, d, e, f and 2 more"
+
+
+def test_a_law_of_shares_is_made_for_the_domains_of_the_table() -> None:
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet([1, 1, 1], 20)
+    table = pd.DataFrame(shares, columns=["share_web", "share_code", "share_law"]).assign(loss=3 - shares[:, 1])
+    chosen = choose(LAWS["mixing"], table, None, None, None)
+    assert chosen.law.domains == ("web", "code", "law") and "w_web" in chosen.law.names
+    with pytest.raises(UserError, match="1 columns share_NAME"):
+        choose(LAWS["mixing"], table[["share_web", "loss"]], None, None, None)
+    many = pd.DataFrame({f"share_{i}": [0.01] * 3 for i in range(99)}).assign(loss=3.0)
+    with pytest.raises(UserError, match="at most 50"):
+        choose(LAWS["mixing"], many, None, None, None)
+
+
+def test_a_law_of_losses_can_be_fitted_to_bits_per_byte_but_not_to_accuracy() -> None:
+    table = TABLE.rename(columns={"loss": "bits_per_byte"})
+    assert choose(LAW, table, None, None, None, "bits_per_byte").law.output == "bits_per_byte"
+    with pytest.raises(UserError, match="no law of 'accuracy'"):
+        choose(LAW, TABLE, None, None, None, "accuracy")
+
+
+def test_flops_and_the_starting_loss_follow_from_other_columns() -> None:
+    ladder = pd.DataFrame({"params": [1e8, 2e8, 4e8], "tokens": [2e9, 4e9, 8e9], "loss": [3.5, 3.2, 3.0]})
+    chosen = choose(LAWS["loss-compute"], ladder, None, None, None)
+    np.testing.assert_allclose(chosen.fitted["flops"], 6 * ladder["params"] * ladder["tokens"])
+    assert chosen.notes == ("flops were taken as 6 params tokens",)
+    runs = pd.DataFrame(
+        [
+            (n, t, r, start + t / 1e9 * r)
+            for n, start in ((1e8, 3.0), (4e8, 2.5))
+            for r in (0.5, 0.9)
+            for t in (0, 1e8, 4e8)
+        ],
+        columns=["params", "tokens", "domain_ratio", "loss"],
+    )
+    chosen = choose(LAWS["forgetting"], runs, None, None, None)
+    assert chosen.left_out == {"tokens is 0": 4} and set(chosen.fitted["start_loss"]) == {3.0, 2.5}
+    assert "rows of 0 tokens" in chosen.notes[0]
+
+
+def test_accuracies_near_chance_are_left_out_and_alone_are_not_decidable() -> None:
+    flops = np.geomspace(1e19, 1e22, 8)
+    table = pd.DataFrame({"flops": flops, "chance": 0.25, "accuracy": [0.26, 0.28, 0.31, 0.4, 0.5, 0.6, 0.7, 0.75]})
+    assert choose(LAWS["accuracy-compute"], table, None, None, None).left_out == {"accuracy is not 5 % above chance": 2}
+    with pytest.raises(NotDecidable, match="left out: 8 where accuracy is not 5 % above chance"):
+        choose(LAWS["accuracy-compute"], table.assign(accuracy=0.26), None, None, None)

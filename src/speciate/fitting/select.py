@@ -32,13 +32,17 @@ COMPARE = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """The rows used (a table with a plain index), those held out, how many were left out and why, what was derived."""
+    """The rows used (a table with a plain index), those held out, how many were left out and why, what was derived.
+
+    ``places`` (n,) are the positions of the used rows in the table.
+    """
 
     law: Law
     fitted: pd.DataFrame
     held_out: pd.DataFrame | None
     left_out: dict[str, int]
     eval_on: str | None
+    places: Array
     notes: tuple[str, ...] = ()
 
 
@@ -88,7 +92,7 @@ def matching(table: pd.DataFrame, expression: str, where: str) -> Array:
 
 def suited(law: Law, table: pd.DataFrame, output: str | None) -> Law:
     """The law for this table: for its domains, if it is one of shares, and for another measured column."""
-    if law.family is not None and not {given.name for given in law.inputs} <= set(table.columns):
+    if law.family is not None and law is LAWS.get(law.name):  # as it is listed, for domains 1, 2, 3
         names = [str(name).removeprefix("share_") for name in table.columns if str(name).startswith("share_")]
         if len(names) < 2:
             raise UserError(
@@ -145,7 +149,7 @@ def choose(
         if held.empty:
             raise UserError(Problem(f"{holdout!r} holds no rows out", "holdout", "loosen the condition"))
     enough(law, rows, left_out)
-    return Chosen(law, rows.reset_index(drop=True), held, left_out, chosen_set, notes)
+    return Chosen(law, rows.reset_index(drop=True), held, left_out, chosen_set, rows.index.to_numpy(), notes)
 
 
 def derived(law: Law, rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
