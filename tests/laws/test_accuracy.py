@@ -43,7 +43,7 @@ TYPICAL: list[tuple[Law, list[float]]] = [
     (ACCURACY_BROKEN, [0.9, -0.5, 0.1, 0.3, 0.7, 0.4]),
     (ACCURACY_BROKEN, [0.25, 0.1, -0.3, 0.25, 3.0, 0.05]),
     (ACCURACY_LOSS_LINEAR, [1.2, -0.2]),
-    (ACCURACY_LOSS_LOGISTIC, [0.7, 0.25, -2.0, 1.5]),
+    (ACCURACY_LOSS_LOGISTIC, [0.05, 0.75, -2.0, 1.5]),
     (LOSS_COMPUTE, [2000.0, 0.13]),
     (FORGETTING, [0.3, 900.0, 0.5, 0.4]),
     (TRANSFER, [9.85, 0.18, 0.38]),

@@ -71,6 +71,10 @@ class Quadratic:
         """The models of some of the fits."""
         return Quadratic(self.gradient[chosen], self.exact[chosen], self.metric[chosen])
 
+    def finite(self) -> Array:
+        """Which models a step can be taken from: (B,) bool."""
+        return np.asarray(np.isfinite(self.gradient).all(axis=1) & np.isfinite(self.metric).all(axis=(1, 2)))
+
     def put(self, chosen: Array, other: Quadratic) -> None:
         """Replace some of the models by those of ``other``."""
         self.gradient[chosen] = other.gradient[chosen]
@@ -117,7 +121,7 @@ def descend(law: Law, rows: Rows, start: Array, loss: Loss) -> Descent:
         local = rows.take(active)
         at = evaluate(law, local, free[active], loss)
         now.objective[active] = at.objective
-        usable = np.isfinite(at.objective)
+        usable = np.isfinite(at.objective) & np.isfinite(at.slopes).all(axis=(1, 2))
         if usable.all():
             active = advance(law, local, loss, now, damping, enough, active, at)
             active = active[now.steps[active] < MAX_STEPS]
@@ -144,8 +148,9 @@ def advance(
         at = evaluate(law, rows, tried, loss)
         before = now.objective[active]
         gain = np.maximum(before - at.objective, -1e100) / np.maximum(promised, 1e-150)
-        better = at.objective < before
-        here.put(better, quadratic(at, frame))
+        there = quadratic(at, frame)
+        better = (at.objective < before) & there.finite()
+        here.put(better, there)
         now.theta[active[better]], now.objective[active[better]] = tried[better], at.objective[better]
         grown = damping[active] * np.where(gain > 0.75, 0.1, np.where(gain > 0.1, 1.0, 5.0))
         damping[active] = np.clip(grown, 1e-9, 1e12)

@@ -9,6 +9,7 @@ import numpy as np
 from speciate.laws.law import Array, Law
 
 NEAR_BOUND = 1e-3  # share of the range that counts as on the bound
+FAR = 1e3  # times the range searched, beyond which a positive parameter has run away
 VANISHED = 1e-6  # share of the prediction below which a term plays no part
 ILL = 1e4  # condition of the Jacobian with unit columns; 230 on the Chinchilla points, 60-600 on mixtures (measured)
 
@@ -25,8 +26,11 @@ def on_bounds(law: Law, theta: Array, x: Mapping[str, Array]) -> list[str]:
             found.append(f"{parameter.name} = 0")
     for column in law.nonlinear:
         parameter = law.parameters[column]
-        if parameter.transform == "log":
-            continue  # no bounds but 0 and infinity
+        if parameter.transform == "log":  # no bounds but 0 and infinity
+            low, high = parameter.search or (0.0, np.inf)
+            if theta[column] < low / FAR or theta[column] > high * FAR:
+                found.append(f"{parameter.name} is as good as {'0' if theta[column] < low else 'infinite'}")
+            continue
         width = parameter.high - parameter.low
         for bound in (parameter.low, parameter.high):
             if abs(theta[column] - bound) < NEAR_BOUND * width:
@@ -43,7 +47,7 @@ def traded(law: Law, theta: Array, x: Mapping[str, Array]) -> tuple[float, list[
     _, slopes = law.jacobian(theta, x)
     slopes = slopes / np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)
     _, scales, directions = np.linalg.svd(slopes, full_matrices=False)
-    condition = float(scales[0] / max(scales[-1], 1e-300))
+    condition = float(scales[0] / max(scales[-1], 1e-16 * scales[0], 1e-300))
     loudest = np.argsort(-np.abs(directions[-1]))
     names = [law.names[i] for i in loudest if abs(directions[-1, i]) > 0.3 * np.abs(directions[-1]).max()]
     return condition, names

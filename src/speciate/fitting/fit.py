@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from speciate.fitting.noise import Noise, along, from_stderr
 from speciate.fitting.objective import Loss
 from speciate.fitting.replicates import Weighted, doubts, resampled
 from speciate.fitting.resample import units
-from speciate.fitting.result import Fit, Holdout, Prediction, Shown, errors_of
+from speciate.fitting.result import Fit, Holdout, Intervals, Prediction, Shown, errors_of
+from speciate.fitting.scrutiny import Used
 from speciate.fitting.select import choose, named, scarce
 from speciate.fitting.solve import Solution, solve
 from speciate.fitting.store import load_fit
@@ -40,6 +42,7 @@ def fit(
     seed: int = 0,
     objective: Objective | None = None,
     delta: float = 1e-3,
+    intervals: Intervals = "bootstrap",
 ) -> Fit:
     """Fit a law to a validated table (``speciate.read_table``).
 
@@ -48,7 +51,8 @@ def fit(
     perplexity. Rows count by their ``stderr``, if all have one, beside the run-to-run noise that the
     residuals show; ``noise_by`` lets the noise change along an input (domain_ratio, a share, params).
     Intervals hold ``level`` of ``bootstrap`` refits under random weights of trunks (runs, if there is
-    one trunk), corrected for leverage and few trunks. A law given by name gets units near the rows' own.
+    one trunk), corrected for leverage and few trunks; ``intervals`` "profile" takes those of the parameters
+    from how far each can go before the rows object. A law given by name gets units near the rows' own.
 
     Raises UserError (what to choose or mend) and NotDecidable (which row would help).
 
@@ -60,7 +64,7 @@ def fit(
     (0.35, 'converged')
     """
     began = time.perf_counter()
-    check(bootstrap, level, delta)
+    check(bootstrap, level, delta, intervals)
     chosen = choose(named(law), table, eval_on, where, holdout, output)
     x = {given.name: chosen.fitted[given.name].to_numpy(dtype=float) for given in chosen.law.inputs}
     scaled = rescaled(chosen.law, x) if isinstance(law, str) else chosen.law
@@ -103,7 +107,10 @@ def fit(
         seed=seed,
         defaults={g.name: float(x[g.name][0]) for g in scaled.inputs if g.values == 1 and np.ptp(x[g.name]) == 0},
         shown=Shown({name: values[keep] for name, values in x.items()}, y[keep], value[keep]),
+        used=Used.of(weighted, chosen.fitted, chosen.places),
     )
+    if intervals == "profile":
+        result = result.profiled()
     return result.with_outcome(held_out(result, chosen.held_out), time.perf_counter() - began)
 
 
@@ -138,7 +145,7 @@ def weighed(
     return solve(law, x, y, scale**-2.0, loss.kind, loss.delta * scale), noise, scale
 
 
-def check(bootstrap: int, level: float, delta: float) -> None:
+def check(bootstrap: int, level: float, delta: float, intervals: Intervals) -> None:
     """Raise UserError, once, for options that make no sense."""
     problems = []
     if bootstrap < 0:
@@ -147,6 +154,8 @@ def check(bootstrap: int, level: float, delta: float) -> None:
         problems.append(Problem(f"level is {level}", "options", "use a share between 0 and 1, such as 0.9"))
     if not delta > 0:
         problems.append(Problem(f"delta is {delta}", "options", "use a positive corner, such as 0.001"))
+    if intervals not in get_args(Intervals):
+        problems.append(Problem(f"intervals is {intervals!r}", "options", f"use {' or '.join(get_args(Intervals))}"))
     if problems:
         raise UserError(problems)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speciate.fitting.descend import Rows, linearise, whitening
+from speciate.fitting.curvature import curvature
+from speciate.fitting.descend import Rows
 from speciate.fitting.objective import Loss
 from speciate.fitting.resample import Units, cluster_weights
 from speciate.fitting.solve import solve_batch
@@ -16,7 +17,6 @@ from speciate.laws.law import Array, Law
 
 FEW = 8  # independent units below which an interval is called rough
 WORK = 30_000_000  # draws times rows beyond which refits are linearised: about half a minute of one core
-ENOUGH = 20  # rows within the corner, for each parameter, that tell the curvature
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,16 @@ def resampled(rows: Weighted, theta: Array, independent: Units, count: int, seed
 def linearised(rows: Weighted, theta: Array, independent: Units, count: int, rng: np.random.Generator) -> Array:
     """Moves (B, P) in free coordinates by one step: -H^-1 sum_c (w_c - 1) g_c.
 
-    H is the objective's own curvature, from the rows within the corner: with this many rows enough are. (The
-    majoriser's, larger under Huber, would make intervals two to three times too narrow.)
+    H is the objective's expected curvature; its majoriser, larger under Huber, would make intervals two to
+    three times too narrow.
     """
-    one = Rows(rows.law.scaled(rows.x), rows.y, rows.weights[None])
-    slopes, first, second, above = linearise(rows.law, one, to_free(rows.law, theta)[None], rows.loss)
-    scores = np.zeros((independent.count, len(theta)))
-    np.add.at(scores, independent.ids, slopes[0] * first[0][:, None])
-    white = whitening(slopes, second if np.count_nonzero(second) > ENOUGH * len(theta) else above)[0]
+    about = curvature(rows.law, rows.x, rows.y, rows.weights, theta, rows.loss)
+    scores = np.stack([np.bincount(independent.ids, column, independent.count) for column in about.scores.T], axis=1)
     moves = np.empty((count, len(theta)))
     for i in range(count):  # units may be as many as rows: one draw at a time stays small
         weights = rng.standard_exponential(independent.count)
         moves[i] = -(weights / weights.mean() - 1) @ scores
-    return np.asarray(moves @ white @ white.T)
+    return np.asarray(moves @ about.inverse)
 
 
 def doubts(independent: Units) -> str:

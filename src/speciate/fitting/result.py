@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from speciate.errors import Problem, UserError
 from speciate.fitting.descend import Rows
+from speciate.fitting.influence import Sensitivity
 from speciate.fitting.noise import Noise
 from speciate.fitting.objective import Loss
+from speciate.fitting.profile import Interval
+from speciate.fitting.scrutiny import Used, profiles_of, sensitivity_of
 from speciate.fitting.space import from_free, to_free
 from speciate.fitting.spread import degrees, gradients, t_over_normal
 from speciate.laws.law import Array, Law, Objective
 
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+Intervals = Literal["bootstrap", "profile"]
 CHUNK = 2000  # predicted rows at a time, times the draws
 
 
@@ -58,7 +65,8 @@ class Fit:
     corrected for leverage; ``objective`` summed over rows. ``inward`` and ``shares`` are what
     speciate.fitting.spread needs to count degrees of freedom. ``left_out`` counts rows not used, by
     reason, ``notes`` say what was derived. ``defaults`` are inputs that held one value over the rows
-    and need not. ``status`` is a sentence; "converged" if all is well.
+    and need not. ``profiles`` are the parameters' intervals where they are not the draws'. ``used``, the
+    rows, is lost when a fit is saved. ``status`` is a sentence; "converged" if all is well.
     """
 
     law: Law
@@ -85,6 +93,8 @@ class Fit:
     notes: tuple[str, ...] = ()
     defaults: dict[str, float] = field(default_factory=dict)
     shown: Shown | None = None
+    profiles: dict[str, Interval] | None = None
+    used: Used | None = None
     holdout: Holdout | None = None
     seconds: float = 0.0
 
@@ -100,6 +110,10 @@ class Fit:
     @property
     def parameters(self) -> dict[str, dict[str, float | None]]:
         """Every parameter by name: {value, low, high}; low and high are None without an interval."""
+        if self.profiles is not None:
+            spans = [(self.profiles[name].low, self.profiles[name].high) for name in self.law.names]
+            known = zip(self.law.names, self.theta, spans, strict=True)
+            return {name: {"value": float(v), "low": low, "high": high} for name, v, (low, high) in known}
         if self.draws is None:
             values = zip(self.law.names, self.theta, strict=True)
             return {name: {"value": float(value), "low": None, "high": None} for name, value in values}
@@ -147,6 +161,24 @@ class Fit:
     @property
     def tails(self) -> tuple[float, float]:
         return (1 - self.level) / 2, (1 + self.level) / 2
+
+    @cached_property
+    def sensitivity(self) -> Sensitivity | None:
+        """What the parameters hang on: delta, single rows, a few rows together, single runs.
+
+        Rows go by their position in the table, from 0. None for a loaded fit, which has no rows, and for millions.
+        """
+        if self.used is None:
+            return None
+        spans = {name: (found["low"], found["high"]) for name, found in self.parameters.items()}
+        return sensitivity_of(self.used, self.theta, spans, self.level)
+
+    def profiled(self) -> Fit:
+        """The same fit with profile intervals of its parameters; predictions keep those of the draws."""
+        assert self.used is not None, "a loaded fit has no rows to profile"
+        found = profiles_of(self.used, self.theta, self.level)
+        notes = [f"{name}: {interval.note}" for name, interval in found.items() if interval.note]
+        return replace(self, profiles=found, notes=(*self.notes, *notes))
 
     def with_outcome(self, holdout: Holdout | None, seconds: float) -> Fit:
         return replace(self, holdout=holdout, seconds=seconds)
@@ -250,13 +282,25 @@ class Fit:
         return save_fit(self, Path(path))
 
     def explain(self) -> list[str]:
-        """The fit in words, one line each: law, parameters, error, holdout, what was left out, status."""
+        """The fit in words, one line each: law, parameters, error, holdout, what it hangs on, status."""
         from speciate.fitting.words import explain
 
         return explain(self)
 
+    def plot(self, dark: bool = False) -> Figure:
+        """Measured against predicted, and what is left over, on a light or ``dark`` ground: a plotly figure.
+
+        Raises UserError where plotly is not installed, or where the fit was saved without its rows.
+        """
+        from speciate.fitting.plot import figure
+
+        return figure(self, dark)
+
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(chr(10).join(self.explain()))}</pre>"
+        """A notebook's view: parameters with intervals, unit and meaning, what they rest on, the status."""
+        from speciate.fitting.html import as_html
+
+        return as_html(self)
 
 
 def _usable(value: object, zero: bool) -> bool:

@@ -156,7 +156,7 @@ def derived(law: Law, rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]
     """Columns that follow from others: flops = 6 params tokens, start_loss from the rows of 0 tokens; and a note."""
     names, notes = [given.name for given in law.inputs], []
     if "flops" in names and "flops" not in rows.columns and {"params", "tokens"} <= set(rows.columns):
-        rows = rows.assign(flops=6 * rows["params"] * rows["tokens"])
+        rows = rows.assign(flops=6.0 * rows["params"] * rows["tokens"])
         notes.append("flops were taken as 6 params tokens")
     if "start_loss" in names and "start_loss" not in rows.columns and {"tokens", law.output} <= set(rows.columns):
         of_start = [name for name in ("eval_on", "trunk", "params", "seed_tokens") if name in rows.columns]
@@ -181,7 +181,7 @@ def usable(law: Law, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         else:
             rows = dropped(rows, (rows[given.name] != 0).to_numpy(), f"{given.name} is 0", left_out)
             rows = dropped(rows, (rows[given.name] > 0).to_numpy(), f"{given.name} is below 0", left_out)
-    if law.output == "accuracy" and "chance" in rows.columns:
+    if "chance" in {given.name for given in law.inputs}:
         chance = rows["chance"].fillna(0.0).to_numpy(dtype=float)
         above = rows["accuracy"].to_numpy(dtype=float) - chance > NEAR_CHANCE * (1 - chance)
         rows = dropped(rows, above, "accuracy is not 5 % above chance", left_out)

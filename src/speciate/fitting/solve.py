@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from speciate.fitting.descend import Descent, Rows, descend, spread
+from speciate.fitting.descend import Descent, Rows, descend
 from speciate.fitting.diagnose import describe
 from speciate.fitting.objective import Loss
+from speciate.fitting.search import SAMPLE, agreement, joined, lifted, lower, search, without
 from speciate.fitting.seeds import seeds
 from speciate.laws.law import Array, Law, Objective
 
 CHUNK = 250  # fits whose grids are searched at a time
-SAMPLE = 4000  # rows on which the search runs when there are more; its best ends then descend on all rows
-FINALISTS = 3
-SAME = 1e-8  # descents whose objectives differ by less than this share found the same optimum
+FINALISTS = 3  # ends of a search on a sample that then descend on all rows
 
 
 @dataclass(frozen=True)
@@ -57,34 +56,17 @@ def solve(
     found = search(law, rows, loss, starts)
     if measured.size > SAMPLE:
         order = np.argsort(found.objective)[:FINALISTS]
-        found = everywhere(law, rows, found.theta[order], loss)
+        found = joined([descend(law, rows, found.theta[[i]], loss) for i in order])
+    found = without(law, rows, found, loss)
     best = int(np.argmin(found.objective))
     lowest = float(found.objective[best])
-    same = lowest * (1 + SAME) + 1e-16 * float(spread(rows, loss)[0])
-    agreeing = int(np.sum(found.objective <= same))
+    agreeing = agreement(found, rows, loss)
     seen = {name: np.asarray(values, dtype=float)[given[0] > 0] for name, values in x.items()}
     status = describe(law, found.theta[best], seen, bool(found.converged[best]))
+    if agreeing == 1 and len(found.theta) > starts:
+        lonely = f"only 1 of {len(found.theta)} starts ended here: a lower optimum may exist"
+        status = lonely if status == "converged" else f"{status}; {lonely}"
     return Solution(found.theta[best], lowest, status, int(found.steps.sum()), len(found.theta), agreeing)
-
-
-def search(law: Law, rows: Rows, loss: Loss, starts: int) -> Descent:
-    """Descents from the best points of a grid, on all rows or on SAMPLE of them, drawn evenly."""
-    count = rows.y.size
-    if count > SAMPLE:
-        chosen = np.random.default_rng(0).choice(count, SAMPLE, replace=False)
-        loss = Loss(loss.kind, loss.delta if np.ndim(loss.delta) == 0 else np.asarray(loss.delta)[chosen])
-        x = {name: values[chosen] for name, values in rows.x.items()}
-        rows = Rows(x, rows.y[chosen], rows.weights[:, chosen])
-    begin = seeds(law, rows, loss, starts)[0]
-    many = replace(rows, weights=np.broadcast_to(rows.weights, (len(begin), rows.y.size)))
-    return descend(law, many, begin, loss)
-
-
-def everywhere(law: Law, rows: Rows, begin: Array, loss: Loss) -> Descent:
-    """Descents on all rows, one after the other: their Jacobians may be large."""
-    ends = [descend(law, rows, start[None], loss) for start in begin]
-    fields = ("theta", "objective", "converged", "steps")
-    return Descent(*(np.concatenate([getattr(end, name) for end in ends]) for name in fields))
 
 
 def solve_batch(
@@ -120,18 +102,13 @@ def batch(law: Law, rows: Rows, begin: Array | None, loss: Loss) -> Descent:
     that of all rows (3 to 30 % of replicates when noise is as large as what the law explains).
     """
     warm = None if begin is None else descend(law, rows, begin, loss)
-    if warm is not None and len(law.nonlinear) > 1:
-        return warm
+    if warm is not None and begin is not None:
+        risen = lifted(law, rows, begin)
+        warm = warm if risen is None else lower(warm, descend(law, rows, risen, loss))
+        if len(law.nonlinear) > 1:
+            return warm
     size = len(rows.weights)
     parts = [np.arange(first, min(first + CHUNK, size)) for first in range(0, size, CHUNK)]
     start = np.concatenate([seeds(law, rows.take(part), loss, 1)[:, 0] for part in parts])
     cold = descend(law, rows, start, loss)
-    if warm is None:
-        return cold
-    better = cold.objective < warm.objective
-    return Descent(
-        np.where(better[:, None], cold.theta, warm.theta),
-        np.where(better, cold.objective, warm.objective),
-        np.where(better, cold.converged, warm.converged),
-        warm.steps + cold.steps,
-    )
+    return cold if warm is None else lower(warm, cold)

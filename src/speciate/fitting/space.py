@@ -8,7 +8,9 @@ from scipy.special import expit
 from speciate.laws.law import Array, Law
 
 EDGE = 1e-9  # a start on a bound is moved inside by this share of the range
-LOG_FLOOR = 1e-30  # ln of a parameter that a projection set to zero
+LARGEST = 300.0  # |ln| of a parameter: its products with others are still finite
+LOG_FLOOR = 1e-30  # a parameter that a projection set to zero
+LOWEST = float(np.log(LOG_FLOOR))
 
 
 def inside(law: Law, theta: Array) -> Array:
@@ -35,12 +37,16 @@ def to_free(law: Law, theta: Array) -> Array:
 
 
 def from_free(law: Law, free: Array) -> tuple[Array, Array]:
-    """Unbounded coordinates -> parameters and d parameter / d coordinate, each (..., P)."""
+    """Unbounded coordinates -> parameters and d parameter / d coordinate, each (..., P).
+
+    At its floor a positive parameter is 0 to all ends, and its slope is exactly 0: descents leave it there.
+    """
     theta, slope = np.array(free), np.ones_like(free)
-    held = np.clip(free, -700.0, 700.0)  # whose exponentials are finite
+    held = np.clip(free, LOWEST, LARGEST)
     for i, parameter in enumerate(law.parameters):
         if parameter.transform == "log":
             theta[..., i] = slope[..., i] = np.exp(held[..., i])
+            slope[..., i] *= free[..., i] > LOWEST + 0.1
         elif parameter.transform == "logit-scaled":
             share = expit(free[..., i])
             width = parameter.high - parameter.low

@@ -11,6 +11,7 @@ import numpy as np
 
 from speciate.errors import Problem, UserError
 from speciate.fitting.noise import Noise
+from speciate.fitting.profile import Interval
 from speciate.fitting.result import Fit, Holdout, Shown
 from speciate.laws import LAWS
 from speciate.storage import canonical_json, write_atomic
@@ -29,6 +30,7 @@ def save_fit(fit: Fit, path: Path) -> Path:
         "shares": None if fit.shares is None else fit.shares.tolist(),
         "defaults": fit.defaults,
         "shown": None if fit.shown is None else shown_to_json(fit.shown),
+        "profiles": fit.profiles,
         "objective_kind": fit.objective_kind,
         "delta": fit.delta,
         "seed": fit.seed,
@@ -92,6 +94,7 @@ def revive(saved: dict[str, Any]) -> Fit:
         notes=tuple(saved["notes"]),
         defaults={str(name): float(value) for name, value in saved["defaults"].items()},
         shown=None if saved["shown"] is None else shown_from_json(saved["shown"]),
+        profiles=None if saved["profiles"] is None else {n: Interval(*one) for n, one in saved["profiles"].items()},
         holdout=None if saved["holdout"] is None else Holdout(**saved["holdout"]),
         seconds=float(saved["seconds"]),
     )

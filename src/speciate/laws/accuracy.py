@@ -5,7 +5,8 @@ nearly the same standard error along a law (binomial, a question either right or
 chance it has an error many times larger, and at or below chance none at all. In plain accuracies every row stays.
 The corner of the Huber objectives (1e-3 unless told) is far below the sampling error of any exam (.005 to .02),
 so that they would be sums of absolute errors: a third of the information lost, to guard against outliers that a
-mean over questions does not have. ``benchmarks/extrapolation.py`` prints the held-out errors.
+mean over questions does not have. Fitted to Gadre's models up to 412M, accuracy-params-tokens misses its 1.4B models
+by .039 with squares, by .045 with Huber at 1e-3, over ten tasks; ``benchmarks/extrapolation.py`` prints more.
 """
 
 from __future__ import annotations

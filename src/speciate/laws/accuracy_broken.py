@@ -9,10 +9,12 @@ import numpy as np
 
 from speciate.laws.law import Array, Input, Inputs, Law, Parameter
 
+# A break narrower than .05 in ln c is a corner between two rows, of which every gap has its own: no fit can tell.
+NARROWEST = 0.05
 SLOPES = (-1.0, -0.4, -0.15, -0.05, 0.05, 0.15, 0.4, 1.0)  # exponents before and after the break
-WIDTHS = (0.1, 0.4, 1.2)
+WIDTHS = (0.07, 0.4, 1.2)
 STEEP = 100.0  # powers of e beyond it have a break far outside any rows, and squares without a float
-BREAKS = 7  # places tried within the range of the rows
+BREAKS = 12  # places tried within the range of the rows
 
 
 def terms(nonlinear: Mapping[str, Array], x: Inputs) -> tuple[Array | float, ...]:
@@ -48,7 +50,7 @@ ACCURACY_BROKEN = Law(
         Parameter("c0", "1", "exponent before the break", -3, 3, "logit-scaled", False),
         Parameter("c1", "1", "change of the exponent at the break", -3, 3, "logit-scaled", False),
         Parameter("d1", "scale", "compute c of the break", 0, np.inf, "log", False, search=(1e-6, 1e6)),
-        Parameter("f1", "1", "width of the break, in ln c", 0.05, 10, "logit-scaled", False),
+        Parameter("f1", "1", "width of the break, in ln c", NARROWEST, 10, "logit-scaled", False),
     ),
     inputs=(Input("flops", "training FLOPs, at one ratio of tokens to parameters", 1e21, values=6),),
     output="accuracy",
