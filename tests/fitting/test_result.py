@@ -77,4 +77,42 @@ def test_explain_says_all_that_matters(result: Fit) -> None:
     for part in ("mixture-domain: loss = c", "units of 2e+08", "64 rows of 8 runs", "on law", "held out: 8 rows"):
         assert part in text
     assert result.explain()[-1] == f"status: {result.status}"
-    assert "<pre>" in result._repr_html_()
+
+
+def test_sensitivity_names_rows_of_the_table(result: Fit, tmp_path: Path) -> None:
+    found = result.sensitivity
+    assert found is not None and found is result.sensitivity, "refitted once"
+    assert set(found.intervals) == {"c", "k", "s"} and {one.run for one in found.runs} <= {f"r{i}" for i in range(8)}
+    for name, (low, high) in found.intervals.items():
+        assert (low, high) == (result.parameters[name]["low"], result.parameters[name]["high"])
+    assert load_fit(result.save(tmp_path / "fit.json")).sensitivity is None, "a saved fit has no rows"
+
+
+def test_rows_left_out_do_not_shift_the_names() -> None:
+    tokens = np.geomspace(1e6, 1e8, 30)
+    loss = 3 - 0.05 * np.log(tokens) + np.where(np.arange(30) == 20, 0.3, 0.0)
+    table = pd.DataFrame({"tokens": tokens, "loss": np.where(np.arange(30) % 4 == 1, np.nan, loss)})
+    found = fit("mixture-domain", table, bootstrap=0, objective="squared").sensitivity
+    assert found is not None and found.points[0].rows == (20,)
+    assert found.words().startswith("without row 21 ")
+
+
+def test_profile_intervals_replace_those_of_parameters_only(result: Fit, tmp_path: Path) -> None:
+    profiled = result.profiled()
+    assert profiled.predict(tokens=2e7) == result.predict(tokens=2e7)
+    for name, found in profiled.parameters.items():
+        drawn = result.parameters[name]
+        assert found["value"] == drawn["value"] and found["low"] != drawn["low"]
+        assert found["low"] is not None and found["high"] is not None and found["low"] < found["value"] < found["high"]
+    again = load_fit(profiled.save(tmp_path / "fit.json"))
+    assert again.parameters == profiled.parameters and again.to_json() == profiled.to_json()
+    with pytest.raises(UserError, match="bootstrap or profile"):
+        fit("mixture-domain", pd.DataFrame({"tokens": [1e6], "loss": [3.0]}), intervals="both")  # type: ignore[arg-type]
+
+
+def test_an_end_that_the_rows_do_not_set_is_said() -> None:
+    tokens = np.geomspace(1e6, 1e8, 12)
+    loss = 3 - 0.002 * np.log(tokens) + np.random.default_rng(1).normal(0, 0.05, 12)
+    result = fit("mixture-domain", pd.DataFrame({"tokens": tokens, "loss": loss}), bootstrap=20, intervals="profile")
+    assert result.parameters["s"]["low"] is None and any(note.startswith("s: no end below") for note in result.notes)
+    assert "note: s: no end below" in "\n".join(result.explain())

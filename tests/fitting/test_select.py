@@ -94,8 +94,8 @@ def test_a_law_of_shares_is_made_for_the_domains_of_the_table() -> None:
     table = pd.DataFrame(shares, columns=["share_web", "share_code", "share_law"]).assign(loss=3 - shares[:, 1])
     chosen = choose(LAWS["mixing"], table, None, None, None)
     assert chosen.law.domains == ("web", "code", "law") and "w_web" in chosen.law.names
-    with pytest.raises(UserError, match="1 columns share_NAME"):
-        choose(LAWS["mixing"], table[["share_web", "loss"]], None, None, None)
+    with pytest.raises(UserError, match="0 columns share_NAME"):
+        choose(LAWS["mixing"], table[["loss"]], None, None, None)
     many = pd.DataFrame({f"share_{i}": [0.01] * 3 for i in range(99)}).assign(loss=3.0)
     with pytest.raises(UserError, match="at most 50"):
         choose(LAWS["mixing"], many, None, None, None)
@@ -133,3 +133,21 @@ def test_accuracies_near_chance_are_left_out_and_alone_are_not_decidable() -> No
     assert choose(LAWS["accuracy-compute"], table, None, None, None).left_out == {"accuracy is not 5 % above chance": 2}
     with pytest.raises(NotDecidable, match="left out: 8 where accuracy is not 5 % above chance"):
         choose(LAWS["accuracy-compute"], table.assign(accuracy=0.26), None, None, None)
+
+
+def test_shares_that_leave_a_rest_get_it_as_a_domain() -> None:
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet([1, 1, 1], 20)
+    table = pd.DataFrame(shares[:, :2], columns=["share_web", "share_code"]).assign(loss=3 - shares[:, 1])
+    chosen = choose(LAWS["mixing"], table, None, None, None)
+    assert chosen.law.domains == ("web", "code", "rest") and "share_rest" in chosen.notes[0]
+    np.testing.assert_allclose(chosen.fitted["share_rest"], shares[:, 2])
+
+
+def test_rows_where_the_law_has_no_value_are_left_out() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"params": 1e8, "seed_tokens": rng.uniform(1e9, 1e10, 20), "tokens": 1e9, "loss": 3.0})
+    rows.loc[0, ["seed_tokens", "tokens"]] = 0.0
+    rows.loc[:9, "params"] = 4e8
+    rows.loc[5:, "tokens"] = 3e9
+    assert choose(LAWS["split"], rows, None, None, None).left_out == {"the law has no value there": 1}

@@ -21,7 +21,7 @@ def test_the_papers_constants_come_back() -> None:
 
 def test_endless_data_leaves_the_law_of_size() -> None:
     loss = KAPLAN.predict(PUBLISHED, {"params": [1e9], "tokens": [1e30]})
-    np.testing.assert_allclose(loss, (6.4e13 / 1e9) ** 0.076, rtol=1e-9)  # eq. 1.1
+    np.testing.assert_allclose(loss, (6.4e13 / 1e9) ** 0.076, rtol=1e-9)
 
 
 def test_the_link_undoes_itself() -> None:

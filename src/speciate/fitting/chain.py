@@ -22,8 +22,9 @@ from speciate.fitting.descend import Rows
 from speciate.fitting.fit import fit
 from speciate.fitting.objective import Loss
 from speciate.fitting.result import Fit, Holdout, Prediction, errors_of
-from speciate.fitting.select import choose, matching, named, suited
+from speciate.fitting.select import choose, matching, named
 from speciate.fitting.spread import degrees, gradients, t_over_normal
+from speciate.fitting.usable import suited
 from speciate.laws.law import Array, Law, Objective
 
 CHUNK = 2000  # predicted rows at a time, times the draws
@@ -236,7 +237,7 @@ def passing(table: pd.DataFrame, name: str, column: str) -> pd.DataFrame:
 
 def settled(law: str | Law, table: pd.DataFrame) -> Law:
     """A law by its name, for the table's domains if it takes any. Raises UserError."""
-    return suited(named(law), table, None)
+    return suited(named(law), table, None)[0]
 
 
 def usable(law: Law, table: pd.DataFrame, eval_on: str | None, where: str | None) -> pd.DataFrame:

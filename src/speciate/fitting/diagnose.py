@@ -10,6 +10,7 @@ from speciate.laws.law import Array, Law
 
 NEAR_BOUND = 1e-3  # share of the range that counts as on the bound
 FAR = 1e3  # times the range searched, beyond which a positive parameter has run away
+UNSEEN = 1e-9
 VANISHED = 1e-6  # share of the prediction below which a term plays no part
 ILL = 1e4  # condition of the Jacobian with unit columns; 230 on the Chinchilla points, 60-600 on mixtures (measured)
 
@@ -36,6 +37,14 @@ def on_bounds(law: Law, theta: Array, x: Mapping[str, Array]) -> list[str]:
             if abs(theta[column] - bound) < NEAR_BOUND * width:
                 found.append(f"{parameter.name} = {bound:g}")
     return found
+
+
+def unseen(law: Law, theta: Array, x: Mapping[str, Array]) -> list[str]:
+    """Nonlinear parameters that no row's prediction depends on: doubling them moves none by UNSEEN of its value."""
+    value, slopes = law.jacobian(theta, x)
+    size = np.maximum(np.max(np.abs(value)), 1e-300)
+    moves = np.max(np.abs(slopes), axis=0) * np.maximum(np.abs(theta), 1e-3) / size
+    return [law.names[column] for column in law.nonlinear if moves[column] < UNSEEN]
 
 
 def traded(law: Law, theta: Array, x: Mapping[str, Array]) -> tuple[float, list[str]]:
@@ -65,6 +74,11 @@ def describe(law: Law, theta: Array, x: Mapping[str, Array], converged: bool) ->
     edges = on_bounds(law, theta, x)
     if edges:
         notes.append(f"on a bound: {', '.join(edges)}; these rows do not pin it down")
+    idle = [name for name in unseen(law, theta, x) if not any(edge.startswith(f"{name} ") for edge in edges)]
+    if idle:
+        notes.append(
+            f"not identifiable: {', '.join(idle)} {'plays' if len(idle) == 1 else 'play'} no part in these rows"
+        )
     condition, names = traded(law, theta, x)
     if condition > ILL and len(names) > 1:
         together = f"{', '.join(names[:-1])} and {names[-1]}"

@@ -17,7 +17,8 @@ from speciate.errors import NotDecidable, Problem, UserError
 from speciate.fitting.chain import Chain, common, fit_chain, inputs_of, link_of, passing, settled, usable
 from speciate.fitting.fit import Fit, fit
 from speciate.fitting.scores import Split, scored, told
-from speciate.fitting.select import MEASURED, derived, matching, named
+from speciate.fitting.select import MEASURED, matching, named
+from speciate.fitting.usable import derived
 from speciate.laws import LAWS
 from speciate.laws.law import Array, Law, Objective
 

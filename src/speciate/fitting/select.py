@@ -5,19 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from speciate.errors import NotDecidable, Problem, UserError
+from speciate.fitting.usable import LOSSES, suited, usable
 from speciate.laws import LAWS
 from speciate.laws.law import Array, Law
 
-LOSSES = ("loss", "bits_per_byte", "perplexity")  # a law of one can be fitted to another
 MEASURED = (*LOSSES, "accuracy")  # outputs that depend on what they were evaluated on
-NEAR_CHANCE = 0.05  # accuracies at most this far above chance, as a share of the way to 1, say nothing (2512.08894)
-MOST_DOMAINS = 50
 NEVER_MIXED = ("tokenizer", "eval_hash")  # rows that differ here are in different units
 CONDITION = re.compile(r"^\s*(\w+)\s*(<=|>=|==|!=|<|>|=)\s*(\S+?)\s*$")
 COMPARE = {
@@ -90,30 +88,6 @@ def matching(table: pd.DataFrame, expression: str, where: str) -> Array:
     return chosen
 
 
-def suited(law: Law, table: pd.DataFrame, output: str | None) -> Law:
-    """The law for this table: for its domains, if it is one of shares, and for another measured column."""
-    if law.family is not None and law is LAWS.get(law.name):  # as it is listed, for domains 1, 2, 3
-        names = [str(name).removeprefix("share_") for name in table.columns if str(name).startswith("share_")]
-        if len(names) < 2:
-            raise UserError(
-                Problem(
-                    f"{len(names)} columns share_NAME",
-                    f"rows for {law.name}",
-                    "give the share of every domain, as share_law, share_web",
-                )
-            )
-        if len(names) > MOST_DOMAINS:
-            what = f"{len(names)} domains; {law.name} can tell at most {MOST_DOMAINS} apart"
-            raise UserError(Problem(what, f"rows for {law.name}", "merge domains that are mixed alike"))
-        law = law.family(names)
-    if output is None or output == law.output:
-        return law
-    if law.output not in LOSSES or output not in LOSSES:
-        fix = f"it is fitted to one of {', '.join(LOSSES)}" if law.output in LOSSES else f"leave it at {law.output}"
-        raise UserError(Problem(f"{law.name} is no law of {output!r}", "output", fix))
-    return replace(law, output=output)
-
-
 def choose(
     law: Law,
     table: pd.DataFrame,
@@ -127,11 +101,10 @@ def choose(
     Raises UserError for missing columns, mixed tokenizers or evaluation sets, several values of a
     column that the law holds constant; NotDecidable when the rows cannot determine the law.
     """
-    law = suited(law, table, output)
     rows = table.reset_index(drop=True)
     if where:
         rows = rows[matching(rows, where, "where")]
-    rows, notes = derived(law, rows)
+    law, rows, notes = suited(law, rows, output)
     needed = [given.name for given in law.inputs] + [law.output]
     missing = [name for name in needed if name not in rows.columns]
     if missing:
@@ -150,50 +123,6 @@ def choose(
             raise UserError(Problem(f"{holdout!r} holds no rows out", "holdout", "loosen the condition"))
     enough(law, rows, left_out)
     return Chosen(law, rows.reset_index(drop=True), held, left_out, chosen_set, rows.index.to_numpy(), notes)
-
-
-def derived(law: Law, rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Columns that follow from others: flops = 6 params tokens, start_loss from the rows of 0 tokens; and a note."""
-    names, notes = [given.name for given in law.inputs], []
-    if "flops" in names and "flops" not in rows.columns and {"params", "tokens"} <= set(rows.columns):
-        rows = rows.assign(flops=6.0 * rows["params"] * rows["tokens"])
-        notes.append("flops were taken as 6 params tokens")
-    if "start_loss" in names and "start_loss" not in rows.columns and {"tokens", law.output} <= set(rows.columns):
-        of_start = [name for name in ("eval_on", "trunk", "params", "seed_tokens") if name in rows.columns]
-        starts = rows[rows["tokens"] == 0]
-        key = rows[of_start].astype(str).agg("|".join, axis=1) if of_start else pd.Series("", index=rows.index)
-        known = starts[law.output].groupby(key[starts.index]).mean()
-        rows = rows.assign(start_loss=key.map(known).astype(float))
-        notes.append("start_loss was taken from the rows of 0 tokens")
-    return rows, tuple(notes)
-
-
-def usable(law: Law, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Rows with everything the law reads, inside its domain, and how many are not, by reason."""
-    left_out: dict[str, int] = {}
-    for name in [*(given.name for given in law.inputs), law.output]:
-        rows = dropped(
-            rows, np.isfinite(rows[name].to_numpy(dtype=float, na_value=np.nan)), f"{name} is missing", left_out
-        )
-    for given in law.inputs:
-        if given.zero:
-            rows = dropped(rows, (rows[given.name] >= 0).to_numpy(), f"{given.name} is below 0", left_out)
-        else:
-            rows = dropped(rows, (rows[given.name] != 0).to_numpy(), f"{given.name} is 0", left_out)
-            rows = dropped(rows, (rows[given.name] > 0).to_numpy(), f"{given.name} is below 0", left_out)
-    if "chance" in {given.name for given in law.inputs}:
-        chance = rows["chance"].fillna(0.0).to_numpy(dtype=float)
-        above = rows["accuracy"].to_numpy(dtype=float) - chance > NEAR_CHANCE * (1 - chance)
-        rows = dropped(rows, above, "accuracy is not 5 % above chance", left_out)
-    return rows, left_out
-
-
-def dropped(rows: pd.DataFrame, keep: Array, why: str, left_out: dict[str, int]) -> pd.DataFrame:
-    """Rows to keep; what is left out is counted under its reason."""
-    lost = int((~keep).sum())
-    if lost:
-        left_out[why] = lost
-    return rows[keep]
 
 
 def evaluated(law: Law, rows: pd.DataFrame, eval_on: str | None) -> tuple[pd.DataFrame, str | None, list[Problem]]:

@@ -73,7 +73,7 @@ REPETITION = Law(
         Input("unique_tokens", "tokens, repeats not counted"),
     ),
     output="loss",
-    source="Muennighoff et al. 2023 (arXiv 2305.16264) eqs. 5-6, U_N at the published A, B, alpha, beta",
+    source="Muennighoff et al. 2023 (arXiv 2305.16264); U_N at the published A, B, alpha, beta",
     status="as published",
     terms=terms,
     objective="log-huber",
