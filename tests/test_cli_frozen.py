@@ -18,10 +18,11 @@ SURFACE = {
     "compare": ["--help", "--json", "DIR"],
     "laws": ["--help", "--json", "name"],
     "fit": [
-        "--bootstrap", "--columns", "--delta", "--eval-on", "--help", "--holdout", "--json", "--level", "--objective",
-        "--out", "--seed", "--where", "LAW", "TABLE",
+        "--bootstrap", "--columns", "--delta", "--eval-on", "--help", "--holdout", "--intervals", "--json", "--level",
+        "--noise-by", "--objective", "--out", "--output", "--rivals", "--seed", "--where", "LAW", "TABLE",
     ],
-    "predict": ["--columns", "--help", "--json", "FIT.json", "TABLE | name=value ..."],
+    "predict": ["--columns", "--help", "--json", "--mean", "FIT.json", "TABLE | name=value ..."],
+    "import": ["--columns", "--help", "--json", "--kind", "--out", "--set", "SOURCE..."],
     "plan": ["--help"],
     "plan mixture": [
         "--bootstrap", "--columns", "--domain", "--general", "--help", "--horizon", "--json", "--level", "--params",

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speciate.errors import UserError
-from speciate.runs.columns import BY_NAME, COLUMNS, MANY, parse_columns, rename
+from speciate.runs.columns import COLUMNS, MANY, column_of, nearest, parse_columns, rename
 
 DESIGN = (
-    "run trunk params seed_tokens tokens domain_ratio train_on eval_on loss bits_per_byte perplexity accuracy chance "
-    "flops samples stderr seed tokenizer eval_hash"
+    "run trunk params seed_tokens tokens unique_tokens transferred_tokens domain_ratio train_on eval_on loss "
+    "start_loss bits_per_byte perplexity accuracy chance flops sger samples stderr seed tokenizer eval_hash"
 )
 
 
@@ -40,7 +40,7 @@ def test_parse_columns_names_every_problem() -> None:
 @settings(deadline=None)
 def test_parse_columns_answers_or_explains(text: str) -> None:
     try:
-        assert set(parse_columns(text)) <= set(BY_NAME)
+        assert all(column_of(name) for name in parse_columns(text))
     except UserError as error:
         assert all(problem.where == "--columns" for problem in error.problems)
 
@@ -78,3 +78,51 @@ def test_thousands_of_unknown_columns_are_counted() -> None:
     _, problems = rename([f"c{i}" for i in range(3000)] * 2, {}, ["loss"], "x.csv")
     assert len(problems) == 2 * (MANY + 1) + 1
     assert "2,980 more unknown columns" in "\n".join(map(str, problems))
+
+
+def test_any_domain_has_a_share_column() -> None:
+    share = column_of("share_law_us")
+    assert share is not None and (share.dtype, share.low, share.high) == ("number", 0, 1)
+    assert "law_us" in share.meaning
+    assert column_of("share_código.v2-a") is not None
+    for name in (
+        "share_",
+        "share",
+        "share_a b",
+        "share_a;share_b",
+        "share_a\tb",
+        "share_a,b",
+        "share_a=b",
+        "Share_law",
+    ):
+        assert column_of(name) is None, name
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("share law", "share_law"), ("law_share", "share_law"), ("Share-Law", "share_law"), ("law share", "share_law"),
+        ("shares_law", "share_law"), ("share_law us", "share_law_us"), ("law/us share", "share_law_us"),
+        ("domain_share", "domain_ratio"), ("U", "unique_tokens"), ("unique tokens", "unique_tokens"),
+        ("startloss", "start_loss"), ("tranferred_tokens", "transferred_tokens"), ("SGER", "sger"),
+    ],
+)  # fmt: skip
+def test_the_nearest_name(typed: str, meant: str) -> None:
+    assert nearest(typed) == meant
+    _, problems = rename([typed], {}, [], "x.csv")
+    assert f"did you mean {meant!r}?" in str(problems[0])
+
+
+def test_shares_are_mapped_and_required() -> None:
+    assert parse_columns("share_law=LAW") == {"share_law": "LAW"}
+    with pytest.raises(UserError, match="did you mean 'share_law'"):
+        parse_columns("law share=LAW")
+    assert rename(["LAW"], {"share_law": "LAW"}, ["share_law"], "x.csv") == (["share_law"], [])
+    _, problems = rename(["loss"], {}, ["share_law"], "x.csv")
+    assert "no column 'share_law'; add it (share of law in this stage's mixture, 0..1)" in str(problems[0])
+
+
+@given(st.text(max_size=12).map("share{}".format))
+def test_no_name_is_too_odd(name: str) -> None:
+    meant = nearest(name)
+    assert meant is None or column_of(meant) is not None

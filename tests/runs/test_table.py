@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speciate.errors import UserError
+from speciate.runs.columns import Column, column_of
 from speciate.runs.table import BY_NAME, COLUMNS, read_table, row_digests, rows_digest
 from speciate.storage import digest
 
@@ -107,6 +108,46 @@ def test_thousands_of_columns(tmp_path: Path) -> None:
     assert "4,980 more unknown columns" in problems_of(csv(tmp_path, text))[-1]
 
 
+def test_shares_stand_by_name_after_the_domain_ratio(tmp_path: Path) -> None:
+    text = "loss,share_web,LAW,domain_ratio,start_loss\n2,0.5,0.5000005,0.5,3\n2,1,,,\n2,0,0,0,\n"
+    table = read_table(csv(tmp_path, text), {"share_law": "LAW"}, require=["share_web"])
+    assert list(table.columns) == ["domain_ratio", "share_law", "share_web", "loss", "start_loss"]
+    assert table["share_law"].tolist()[::2] == [0.5000005, 0.0] and table["share_law"].isna()[1]
+    assert list(read_table(pd.DataFrame({"share_b": [0.1], "share_a": [0.2]}))) == ["share_a", "share_b"]
+
+
+def test_shares_of_a_row_sum_to_one_at_most(tmp_path: Path) -> None:
+    text = "share_a,share_b,share_c\n.5,.5,\n.5,.6,\n.5,.5,.000002\n1,,1\n0.2,0.2,0.2\n"
+    assert problems_of(csv(tmp_path, text)) == [
+        f"{tmp_path}/x.csv: the shares share_a, share_b, share_c sum to 1.1 at rows 2, 3 and 4; "
+        "the shares of one mixture sum to 1 at most (30 % is 0.3)"
+    ]
+    percent = problems_of(pd.DataFrame({"share_a": [30.0], "share_b": [0.9], "share_c": [0.9]}))
+    assert len(percent) == 1 and "share_a is 30.0 at row 1; use a number between 0 and 1" in percent[0]
+    many = pd.DataFrame({f"share_{i:03}": [0.01] for i in range(200)})
+    assert "share_005 and 194 more sum to 2 at row 1" in problems_of(many)[0]
+    assert "unknown column 'share_a;share_b'" in problems_of(csv(tmp_path, "share_a;share_b\n1;0\n"))[0]
+
+
+def test_digests_know_the_shares_and_not_their_order() -> None:
+    frame = pd.DataFrame({"share_b": [0.25], "loss": [3.5], "share_a": [0.75], "start_loss": [4.0]})
+    expected = digest({"loss": 3.5, "share_a": 0.75, "share_b": 0.25, "start_loss": 4.0})[:16]
+    assert row_digests(frame) == row_digests(read_table(frame)) == [expected]
+    assert row_digests(frame.assign(share_c=0.0)) != [expected] == row_digests(frame.assign(share_c=[None]))
+
+
+@pytest.mark.parametrize(
+    ("name", "sound", "odd"),
+    [
+        ("unique_tokens", 0, -1), ("transferred_tokens", 0, -1), ("start_loss", 0.5, 0), ("sger", 1.6, 0),
+        ("share_law", 0, -0.1),
+    ],
+)  # fmt: skip
+def test_the_columns_of_the_later_laws(name: str, sound: float, odd: float) -> None:
+    assert read_table(pd.DataFrame({name: [sound]}))[name].tolist() == [sound]
+    assert f"{name} is {odd}" in problems_of(pd.DataFrame({name: [odd]}))[0]
+
+
 def test_other_dtypes_of_a_frame() -> None:
     frame = pd.DataFrame(
         {
@@ -133,7 +174,7 @@ odd_cells = st.one_of(
 )
 odd_tables = st.integers(0, 4).flatmap(
     lambda rows: st.dictionaries(
-        st.sampled_from([*BY_NAME, "tokns", "", "N"]) | st.text(max_size=5),
+        st.sampled_from([*BY_NAME, "share_a", "share_b", "share_", "tokns", "", "N"]) | st.text(max_size=5),
         st.lists(odd_cells, min_size=rows, max_size=rows),
         max_size=6,
     )
@@ -146,14 +187,16 @@ def check(source: Any, rows: int) -> None:
     except UserError as error:
         assert error.problems and all(p.what and p.where and p.fix for p in error.problems)
         return
-    assert len(table) == rows and set(table) <= set(BY_NAME)
-    for column in COLUMNS:
-        if column.name in table and column.dtype != "text":
+    assert len(table) == rows
+    for column in map(column_of, table):
+        assert column is not None
+        if column.dtype != "text":
             values = table[column.name].to_numpy(dtype=float, na_value=math.nan)
             values = values[~np.isnan(values)]
             assert np.isfinite(values).all()
             assert column.low is None or (values >= column.low).all()
             assert column.high is None or (values <= column.high).all()
+    assert table.filter(regex="^share_").sum(axis="columns").le(1 + 1e-6).all()
     assert len(row_digests(table)) == rows
 
 
@@ -189,8 +232,9 @@ def _cells(dtype: str, low: float | None, high: float | None) -> st.SearchStrate
     return st.none() | st.floats(least, high or 1e30).map(lambda v: v or 1.0)
 
 
+SHARES = [Column(f"share_{name}", "", "number", "", 0, 0.5) for name in "ab"]
 sound_rows = st.lists(
-    st.fixed_dictionaries({}, optional={c.name: _cells(c.dtype, c.low, c.high) for c in COLUMNS}),
+    st.fixed_dictionaries({}, optional={c.name: _cells(c.dtype, c.low, c.high) for c in (*COLUMNS, *SHARES)}),
     min_size=1,
     max_size=4,
 )

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import enum
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from speciate.cli.output import DONE, Bootstrap, Columns, Json, Level, Seed, emit, number, table
+from speciate.cli.output import DONE, Bootstrap, Columns, Json, Level, Seed, emit, lines_of, number, screen, table
 from speciate.errors import Problem, UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from speciate.fitting.result import Fit
+    from speciate.fitting.rivals import Comparison
     from speciate.laws import Law
+
+ALL = "all"  # rivals: every law that the table can be fitted with
 
 
 class Objective(enum.Enum):
@@ -23,24 +31,43 @@ class Objective(enum.Enum):
     squared = "squared"
 
 
+class Intervals(enum.Enum):
+    """Where the intervals of parameters come from."""
+
+    bootstrap = "bootstrap"
+    profile = "profile"
+
+
+class FitCommand(TyperCommand):
+    """The verb fit, whose --rivals may stand without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        spelled: list[str] = []
+        for word, following in pairwise([*args, "--"]):
+            spelled += [word, ALL] if word == "--rivals" and following.startswith("-") else [word]
+        return super().parse_args(ctx, spelled)
+
+
 def laws(
     name: Annotated[str | None, typer.Argument(help="A law; without it, all are listed.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Formulas, parameters, sources."""
+    """Formulas, parameters, sources, and the rows a law needs."""
+    from speciate.cli import catalogue
     from speciate.laws import LAWS
 
-    chosen = list(LAWS.values()) if name is None else [_law(name)]
+    if name is None:
+        every = LAWS.values()
+        if as_json:
+            emit({"laws": [catalogue.as_json(law) for law in every]})
+        else:
+            print(catalogue.listing(every, screen()))
+        return DONE
+    law = _law(name)
     if as_json:
-        described = [_describe(law) for law in chosen]
-        emit({"laws": described} if name is None else described[0])
-    elif name is None:
-        print(table(["law", "formula", "inputs"], [[law.name, law.formula, _inputs(law)] for law in chosen]))
+        emit(catalogue.as_json(law))
     else:
-        law = chosen[0]
-        print(f"{law.name}   {law.formula}\n{law.source} ({law.status})\ninputs: {_inputs(law)}\n")
-        rows = [[p.name, p.unit, f"{number(p.low)} .. {number(p.high)}", p.meaning] for p in law.parameters]
-        print(table(["parameter", "unit", "searched", "meaning"], rows))
+        print(catalogue.described(law, screen()))
     return DONE
 
 
@@ -50,90 +77,117 @@ def fit(
     eval_on: Annotated[str | None, typer.Option(help="Fit the rows of one evaluation set.")] = None,
     where: Annotated[str | None, typer.Option(help='Rows to use, as in "params<=1e9, seed==0".')] = None,
     holdout: Annotated[str | None, typer.Option(help='Rows kept for a check, as in "params>1e9".')] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column in place of the law's loss: bits_per_byte, perplexity.")
+    ] = None,
     objective: Annotated[Objective | None, typer.Option(help="What is minimised (default: the law's own).")] = None,
     delta: Annotated[float, typer.Option(help="Where Huber's loss turns linear.", min=1e-12)] = 1e-3,
+    noise_by: Annotated[
+        str | None, typer.Option(metavar="INPUT", help="Input along which the noise changes, as domain_ratio.")
+    ] = None,
+    intervals: Annotated[Intervals, typer.Option(help="Intervals of parameters.")] = Intervals.bootstrap,
+    rivals: Annotated[
+        str | None,
+        typer.Option(metavar="[NAMES]", help="Laws to compare with on rows held out, as in kaplan,repetition or "
+                     "loss-compute+accuracy-loss-linear; without names, all that the table can be fitted with."),
+    ] = None,
     bootstrap: Bootstrap = 1000,
     level: Level = 0.9,
     seed: Seed = 0,
     columns: Columns = None,
     out: Annotated[Path | None, typer.Option(help="Save the fit here, for speciate predict.")] = None,
     as_json: Json = False,
-) -> int:
+) -> int:  # fmt: skip
     """Fit a law to a table of measurements, with intervals from resampled trunks and runs."""
     from speciate.cli.tables import read_rows
     from speciate.fitting.fit import fit as fit_law
 
     chosen = _law(law)
-    rows = read_rows(file, columns, [*(given.name for given in chosen.inputs), chosen.output])
-    result = fit_law(
-        chosen.name,
-        rows,
-        eval_on=eval_on,
-        where=where,
-        holdout=holdout,
-        bootstrap=bootstrap,
-        level=level,
-        seed=seed,
-        objective=None if objective is None else objective.value,
-        delta=delta,
-    )
+    rows = read_rows(file, columns, _needed(chosen, output))
+    shared: dict[str, Any] = {
+        "eval_on": eval_on,
+        "where": where,
+        "holdout": holdout,
+        "output": output,
+        "objective": None if objective is None else objective.value,
+        "delta": delta,
+        "level": level,
+        "seed": seed,
+    }
+    result = fit_law(chosen.name, rows, bootstrap=bootstrap, noise_by=noise_by, intervals=intervals.value, **shared)
+    found = None if rivals is None else _compared(chosen, rivals, rows, shared)
     if out is not None:
         result.save(out)
     if as_json:
-        emit(result.to_json())
+        emit(_fit_json(result, found))
     else:
-        print("\n".join(result.explain()))
+        told = [*result.explain(), *([] if found is None else ["", *found.explain()])]
+        print("\n".join(lines_of(told, screen())))
     return DONE
 
 
 def predict(
     file: Annotated[Path, typer.Argument(metavar="FIT.json", help="A fit saved by speciate fit --out.")],
     inputs: Annotated[list[str], typer.Argument(metavar="TABLE | name=value ...", help="Where to predict.")],
+    mean: Annotated[
+        bool, typer.Option("--mean", help="Intervals of the law's own value, not of a new run's measurement.")
+    ] = False,
     columns: Columns = None,
     as_json: Json = False,
 ) -> int:
     """Predict from a saved fit, at one point or for every row of a table."""
+    from speciate.cli.points import points_of
     from speciate.fitting.fit import load_fit
 
     saved = load_fit(file)
-    names = [given.name for given in _law(saved.law_name).inputs]
-    points = _points(inputs, names, columns)
-    predicted = saved.predict(**{name: [point[name] for point in points] for name in names})
+    points = points_of(inputs, saved, columns)
+    predicted = (saved.predict_mean if mean else saved.predict)(**points)
     rows: list[dict[str, float | None]] = []
-    for i, point in enumerate(points):
+    for i, value in enumerate(predicted.value):
         ends = {"low": predicted.low, "high": predicted.high}
         bounds = {name: None if end is None else float(end[i]) for name, end in ends.items()}
-        rows.append({**point, "value": float(predicted.value[i]), **bounds})
+        rows.append({**{name: column[i] for name, column in points.items()}, "value": float(value), **bounds})
     if as_json:
         emit({"rows": rows})
     else:
-        print(table([*names, "value", "low", "high"], [[number(value) for value in row.values()] for row in rows]))
+        headers = [*points, "value", "low", "high"]
+        print(table(headers, [[number(value) for value in row.values()] for row in rows]))
     return DONE
 
 
-def _points(inputs: list[str], names: list[str], columns: str | None) -> list[dict[str, float]]:
-    """The points to predict at, from ``name=value`` words or from a table."""
-    if len(inputs) == 1 and "=" not in inputs[0]:
-        from speciate.cli.tables import read_rows
+def _needed(law: Law, output: str | None) -> list[str]:
+    """Columns that nothing else can stand in for; shares go by the names that the table has."""
+    from speciate.cli.catalogue import DERIVED
+    from speciate.fitting.usable import LOSSES
 
-        frame = read_rows(Path(inputs[0]), columns, names)
-        return [{name: float(row[name]) for name in names} for row in frame[names].to_dict("records")]
-    point: dict[str, float] = {}
-    problems = []
-    for word in inputs:
-        name, _, text = word.partition("=")
-        try:
-            point[name] = float(text)
-        except ValueError:
-            problems.append(Problem(f"{word!r} is not name=number", "command line", f"for instance {names[0]}=1e9"))
-        if name not in names:
-            problems.append(Problem(f"the law has no input {name!r}", "command line", f"it has {', '.join(names)}"))
-    for name in names:
-        if not any(word.startswith(f"{name}=") for word in inputs):
-            problems.append(Problem(f"{name} is missing", "command line", f"give {name}=NUMBER"))
-    if problems:
-        raise UserError(problems)
-    return [{name: point[name] for name in names}]
+    reads = [given.name for given in law.inputs if given.name not in DERIVED]
+    if law.family is not None:
+        reads = [name for name in reads if not name.startswith("share_")]
+    return [*reads, output if output in LOSSES else law.output]  # another name is refused, with what it may be
+
+
+def _compared(law: Law, names: str, rows: pd.DataFrame, options: dict[str, Any]) -> Comparison:
+    """The law beside its rivals, on rows that none has seen."""
+    from speciate.fitting.rivals import rivals, rivals_of
+
+    if names == ALL:
+        seen = rows if options["output"] is None else rows.assign(**{law.output: rows[options["output"]]})
+        others = rivals_of(law.name, seen)
+        if not others:
+            raise UserError(Problem("no other law can be fitted to this table", "--rivals", "leave it out"))
+    else:
+        others = [name for part in names.split(",") if (name := part.strip()) and name != law.name]
+        if not others:
+            raise UserError(Problem(f"{names!r} names no other law", "--rivals", "name laws as in kaplan,repetition"))
+    return rivals([law.name, *dict.fromkeys(others)], rows, **options)
+
+
+def _fit_json(result: Fit, found: Comparison | None) -> dict[str, Any]:
+    """The fit, what it hangs on, and its rivals if they were asked for."""
+    told = None if result.sensitivity is None else result.sensitivity.to_json()
+    for one in [] if told is None else [*told["points"], *told["without"]]:
+        one["rows"] = [place + 1 for place in one["rows"]]  # as messages count them
+    return {**result.to_json(), "sensitivity": told, "rivals": None if found is None else found.to_json()}
 
 
 def _law(name: str) -> Law:
@@ -146,25 +200,3 @@ def _law(name: str) -> Law:
         fix = f"did you mean {close[0]}? " if close else ""
         raise UserError(Problem(f"no law is called {name!r}", "command line", f"{fix}laws: {', '.join(LAWS)}"))
     return LAWS[name]
-
-
-def _inputs(law: Law) -> str:
-    return ", ".join(f"{given.name} ({given.unit})" for given in law.inputs)
-
-
-def _describe(law: Law) -> dict[str, Any]:
-    names = ("name", "unit", "meaning", "low", "high", "transform", "linear", "sign")
-    return {
-        "name": law.name,
-        "formula": law.formula,
-        "latex": law.latex,
-        "parameters": [{name: _finite(getattr(parameter, name)) for name in names} for parameter in law.parameters],
-        "inputs": [{"name": given.name, "unit": given.unit, "scale": given.scale} for given in law.inputs],
-        "output": law.output,
-        "source": law.source,
-        "status": law.status,
-    }
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and value in (float("inf"), float("-inf")) else value

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from speciate import __version__
-from speciate.cli import analysis, plans, studies
+from speciate.cli import analysis, imports, plans, studies
 from speciate.cli.output import DONE, NOT_DECIDABLE, OURS, STOPPED, USER_ERROR, emit, show_problems
 from speciate.errors import NotDecidable, Problem, UserError, machine_problem
 
@@ -50,8 +50,9 @@ def build() -> typer.Typer:
     app.command("report")(studies.report)
     app.command("compare")(studies.compare)
     app.command("laws")(analysis.laws)
-    app.command("fit")(analysis.fit)
+    app.command("fit", cls=analysis.FitCommand)(analysis.fit)
     app.command("predict")(analysis.predict)
+    app.command("import")(imports.import_logs)
     plan = typer.Typer(help="Decide from a table of measurements.", no_args_is_help=True, rich_markup_mode=None)
     plan.callback()(_plan_options)
     plan.command("mixture")(plans.mixture)

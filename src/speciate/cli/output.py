@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,8 @@ DONE, OURS, USER_ERROR, NOT_DECIDABLE = 0, 1, 2, 3
 """Exit codes: done; our fault; the user's error, every problem listed; these rows cannot answer."""
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
+ENDLESS = 10_000
+"""Columns of what is no terminal: lines that go to a file or a program are not broken."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")]
 Columns = Annotated[str | None, typer.Option(help="Your names of columns, as in params=N,tokens=D.")]
@@ -52,7 +55,39 @@ def console(as_json: bool) -> Console:
             self.quiet = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2 if as_json else 1)
 
-    return Lasting(stderr=as_json)
+    lasting = Lasting(stderr=as_json)
+    if not lasting.is_terminal and "COLUMNS" not in os.environ:
+        lasting.width = ENDLESS  # rich would break lines at 80
+    return lasting
+
+
+def screen() -> int | None:
+    """Columns of the terminal that stdout is; None where it is a file or a pipe, whose lines are not broken."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def lines_of(lines: Iterable[str], width: int | None, indent: int | None = None) -> list[str]:
+    """The same lines, those wider than ``width`` broken between words, the rest of them indented.
+
+    Without an ``indent`` the rest goes under the last column of a line in columns, else 4 letters in.
+
+    >>> lines_of(["a formula = one + two", "  E  the loss of"], 14)
+    ['a formula =', '    one + two', '  E  the loss', '     of']
+    """
+    import re
+    import textwrap
+
+    def broken(line: str) -> list[str]:
+        if width is None or len(line) <= width:
+            return [line]
+        columns = re.match(r".*\S {2,}", line[: width * 2 // 3]) if line.startswith("  ") and indent is None else None
+        deep = " " * (columns.end() if columns else 4 if indent is None else indent)
+        return textwrap.wrap(line, max(width, len(deep) + 10), subsequent_indent=deep, break_long_words=False,
+                             break_on_hyphens=False)  # fmt: skip
+
+    return [part for line in lines for part in broken(line)]
 
 
 def show_problems(problems: tuple[Problem, ...], as_json: bool) -> None:
@@ -66,16 +101,18 @@ def show_problems(problems: tuple[Problem, ...], as_json: bool) -> None:
         emit({"status": f"{len(problems)} {noun} in the input", "problems": listed})
 
 
-def table(headers: list[str], rows: list[list[str]]) -> str:
-    """Aligned columns of text.
+def table(headers: list[str], rows: list[list[str]], width: int | None = None) -> str:
+    """Aligned columns of text; the last one is broken between words to keep within ``width``.
 
     >>> print(table(["law", "output"], [["cmr", "ratio"]]))
     law  output
     cmr  ratio
     """
     widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [headers, *rows]]
-    return "\n".join(line.rstrip() for line in lines)
+    lines = ["  ".join(cell.ljust(wide) for cell, wide in zip(row, widths, strict=True)) for row in [headers, *rows]]
+    left = sum(widths[:-1]) + 2 * len(widths[:-1])
+    broken = lines_of((line.rstrip() for line in lines), width, left) if width and left < width * 2 / 3 else lines
+    return "\n".join(line.rstrip() for line in broken)
 
 
 def number(value: float | None) -> str:

@@ -75,11 +75,16 @@ class Quadratic:
         """Which models a step can be taken from: (B,) bool."""
         return np.asarray(np.isfinite(self.gradient).all(axis=1) & np.isfinite(self.metric).all(axis=(1, 2)))
 
-    def put(self, chosen: Array, other: Quadratic) -> None:
-        """Replace some of the models by those of ``other``."""
-        self.gradient[chosen] = other.gradient[chosen]
-        self.exact[chosen] = other.exact[chosen]
-        self.metric[chosen] = other.metric[chosen]
+    def or_else(self, chosen: Array, other: Quadratic) -> Quadratic:
+        """These models, with those of ``other`` in place of some."""
+        if chosen.all():
+            return other
+        one, two = chosen[:, None], chosen[:, None, None]
+        return Quadratic(
+            np.where(one, other.gradient, self.gradient),
+            np.where(two, other.exact, self.exact),
+            np.where(two, other.metric, self.metric),
+        )
 
 
 @dataclass(frozen=True)
@@ -150,10 +155,11 @@ def advance(
         gain = np.maximum(before - at.objective, -1e100) / np.maximum(promised, 1e-150)
         there = quadratic(at, frame)
         better = (at.objective < before) & there.finite()
-        here.put(better, there)
-        now.theta[active[better]], now.objective[active[better]] = tried[better], at.objective[better]
+        here = here.or_else(better, there)
+        taken = active[better]
+        now.theta[taken], now.objective[taken] = tried[better], at.objective[better]
         grown = damping[active] * np.where(gain > 0.75, 0.1, np.where(gain > 0.1, 1.0, 5.0))
-        damping[active] = np.clip(grown, 1e-9, 1e12)
+        damping[active] = np.minimum(np.maximum(grown, 1e-9), 1e12)
         now.steps[active] += 1
         done = (promised <= PREDICTED * now.objective[active] + enough[active]) | (grown >= 1e12)
         if done.any():
@@ -206,11 +212,13 @@ def quadratic(at: Evaluation, frame: Frame) -> Quadratic:
 def framed(at: Evaluation) -> Frame:
     """Coordinates in which M is the identity: from M itself where its digits suffice, else from the slopes."""
     metric = gram(at.slopes, at.above)
-    length = np.sqrt(np.diagonal(metric, axis1=-2, axis2=-1))
-    if (length > 0).all():
-        scales, directions = np.linalg.eigh(metric / (length[:, :, None] * length[:, None, :]))
-        if (scales[:, 0] > MILD * scales[:, -1]).all():
-            return Frame(directions / np.sqrt(scales)[:, None, :] / length[..., None], False)
+    diagonal = np.einsum("bpp->bp", metric)
+    seen = diagonal > 0
+    diagonal[~seen] = 1.0  # a parameter that rests: alone, and left where it is
+    length = np.sqrt(diagonal)
+    scales, directions = np.linalg.eigh(metric / (length[:, :, None] * length[:, None, :]))
+    if (scales[:, 0] > MILD * scales[:, -1]).all():
+        return Frame(directions * (seen / length)[..., None] / np.sqrt(scales)[:, None, :], False)
     return Frame(whitening(at.slopes, at.above), True)
 
 
@@ -267,11 +275,10 @@ def whitening(slopes: Array, weights: Array) -> Array:
 
 def step_of(gradient: Array, exact: Array, metric: Array, damping: Array) -> tuple[Array, Array]:
     """The damped step (B, P) and the decrease (B,) that the quadratic model promises for it."""
-    width = gradient.shape[-1]
-    system = exact + damping[:, None, None] * (metric + 1e-3 * np.eye(width))
-    ridge = 1e-13 + 1e-14 * np.trace(system, axis1=-2, axis2=-1)  # blind directions have rows of zeros
-    system += ridge[:, None, None] * np.eye(width)
-    move = -np.linalg.solve(system, gradient[..., None])[..., 0]
-    linear = np.einsum("bp,bp->b", gradient, move)
-    square = np.einsum("bp,bpq,bq->b", move, exact, move)
-    return move, -linear - square / 2
+    system = exact + damping[:, None, None] * metric
+    diagonal = np.einsum("bpp->bp", system)  # a view
+    diagonal += 1e-3 * damping[:, None]
+    diagonal += 1e-13 + 1e-14 * diagonal.sum(axis=-1, keepdims=True)  # blind directions have rows of zeros
+    move = -np.linalg.solve(system, gradient[..., None])
+    promised = -gradient[:, None, :] @ move - np.swapaxes(move, -1, -2) @ (exact @ move) / 2
+    return move[..., 0], promised[:, 0, 0]

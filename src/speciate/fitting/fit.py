@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from speciate.errors import Problem, UserError
+from speciate.errors import NotDecidable, Problem, UserError
 from speciate.fitting.noise import Noise, along, from_stderr
 from speciate.fitting.objective import Loss
 from speciate.fitting.replicates import Weighted, doubts, resampled
 from speciate.fitting.resample import units
 from speciate.fitting.result import Fit, Holdout, Intervals, Prediction, Shown, errors_of
 from speciate.fitting.scrutiny import Used
-from speciate.fitting.select import choose, named, scarce
+from speciate.fitting.select import Chosen, choose, named, scarce
 from speciate.fitting.solve import Solution, solve
 from speciate.fitting.store import load_fit
 from speciate.laws.law import Array, Law, Objective
@@ -73,27 +73,52 @@ def fit(
     if loss.logarithmic and not (y > 0).all():
         what = f"{int((y <= 0).sum())} rows have {scaled.output} <= 0, which has no logarithm"
         raise UserError(Problem(what, "objective log-huber", "use --objective huber or squared"))
-    found, noise, scale = weighed(scaled, x, y, loss, noise_by, stderr_of(chosen.fitted, y, loss))
-    weighted = Weighted(scaled, x, y, scale**-2.0, Loss(loss.kind, delta * scale if (scale != 1).any() else delta))
+    stderr = stderr_of(chosen.fitted, y, loss)
+    try:
+        with np.errstate(all="ignore"):  # what no float can hold shows in the result
+            found, noise, scale = weighed(scaled, x, y, loss, noise_by, stderr)
+            weighted = Weighted(scaled, x, y, scale**-2.0, Loss(loss.kind, delta * scale if np.ptp(scale) else delta))
+            result = assembled(weighted, chosen, found, noise, loss, bootstrap, level, seed)
+            result = result.profiled() if intervals == "profile" else result
+            result = result.with_outcome(held_out(result, chosen.held_out), time.perf_counter() - began)
+    except np.linalg.LinAlgError:
+        raise unbounded(scaled, x, y) from None
+    if not (np.isfinite(result.theta).all() and np.isfinite(result.objective) and np.isfinite(result.mae)):
+        raise unbounded(scaled, x, y)
+    return result
+
+
+def unbounded(law: Law, x: dict[str, Array], y: Array) -> NotDecidable:
+    """Rows so far apart that no parameters give numbers a float can hold."""
+    spans = [f"{name} from {v.min():.3g} to {v.max():.3g}" for name, v in {**x, law.output: y}.items()]
+    reason = f"{law.name} cannot be computed over these rows: {', '.join(spans)}"
+    return NotDecidable(reason, "look for wrong units or a faulty row, and leave it out with --where")
+
+
+def assembled(
+    rows: Weighted, chosen: Chosen, found: Solution, noise: Noise, loss: Loss, bootstrap: int, level: float, seed: int
+) -> Fit:
+    """The fit with its intervals and all that is said about it."""
+    law, x, y = rows.law, rows.x, rows.y
     independent = units(chosen.fitted)
-    again = resampled(weighted, found.theta, independent, bootstrap, seed)
-    value = scaled.predict(found.theta, x)
+    again = resampled(rows, found.theta, independent, bootstrap, seed)
+    value = law.predict(found.theta, x)
     mae, mre, r2 = errors_of(value, y)
     few = "" if again.draws is None else doubts(independent)
-    notes = (found.status, scarce(scaled, chosen.fitted), again.note, few)
+    notes = (found.status, scarce(law, chosen.fitted), again.note, few)
     keep = np.linspace(0, len(y) - 1, min(len(y), SHOWN)).round().astype(int)
-    result = Fit(
-        law=scaled,
+    return Fit(
+        law=law,
         theta=found.theta,
         draws=again.draws,
-        residuals=again.residuals / scale,
+        residuals=again.residuals * np.sqrt(rows.weights),
         inward=again.inward,
         shares=again.shares,
         noise=noise,
         status="; ".join(dict.fromkeys(note for note in notes if note)),
         objective=found.objective,
         objective_kind=loss.kind,
-        delta=delta,
+        delta=float(loss.delta),
         rows=len(y),
         trunks=independent.trunks,
         runs=independent.runs,
@@ -105,13 +130,10 @@ def fit(
         notes=chosen.notes,
         level=level,
         seed=seed,
-        defaults={g.name: float(x[g.name][0]) for g in scaled.inputs if g.values == 1 and np.ptp(x[g.name]) == 0},
+        defaults={g.name: float(x[g.name][0]) for g in law.inputs if g.values == 1 and np.ptp(x[g.name]) == 0},
         shown=Shown({name: values[keep] for name, values in x.items()}, y[keep], value[keep]),
-        used=Used.of(weighted, chosen.fitted, chosen.places),
+        used=Used.of(rows, chosen.fitted, chosen.places),
     )
-    if intervals == "profile":
-        result = result.profiled()
-    return result.with_outcome(held_out(result, chosen.held_out), time.perf_counter() - began)
 
 
 def stderr_of(rows: pd.DataFrame, y: Array, loss: Loss) -> Array | None:

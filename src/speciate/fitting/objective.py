@@ -40,22 +40,25 @@ class Loss:
         """Residuals (..., n); a prediction without a logarithm is infinitely far away."""
         if not self.logarithmic:
             return value - y
+        positive = value > 0
+        if positive.all():
+            return np.asarray(np.log(value / y))
         with np.errstate(divide="ignore", invalid="ignore"):
-            positive = value > 0
-            return np.log(value / y) if positive.all() else np.where(positive, np.log(value / y), np.inf)
+            return np.where(positive, np.log(value / y), np.inf)
 
     def total(self, value: Array, y: Array, weights: Array) -> Array:
         """The objective: predictions (..., n) -> (...). Not finite predictions give inf."""
         residual = self.residual(value, y)
-        return self.summed(residual, np.clip(residual, -self.corner, self.corner), weights)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return self.summed(residual, np.clip(residual, -self.corner, self.corner), weights)
 
     def summed(self, residual: Array, slope: Array, weights: Array) -> Array:
         """The objective of residuals whose rho' is known, (..., n) -> (...)."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            cost = weights * (slope * (residual - slope / 2))
-            total: Array = np.sum(cost, axis=-1)
-            if not np.isfinite(total).all():  # a row of weight 0 may be anything
-                total = np.sum(np.where(weights > 0, cost, 0.0), axis=-1)
+        cost = weights * (slope * (residual - slope / 2))
+        total: Array = np.sum(cost, axis=-1)
+        if np.isfinite(total).all():
+            return total
+        total = np.sum(np.where(weights > 0, cost, 0.0), axis=-1)  # a row of weight 0 may be anything
         return np.where(np.isnan(total), np.inf, total)
 
     def derivatives(self, residual: Array) -> tuple[Array, Array, Array]:
@@ -63,5 +66,5 @@ class Loss:
         if self.kind == "squared" or np.all(np.isinf(self.delta)):
             return residual, np.ones_like(residual), np.ones_like(residual)
         distance = np.abs(residual)
-        slope = np.clip(residual, -self.delta, self.delta)
+        slope = np.minimum(np.maximum(residual, -self.delta), self.delta)
         return slope, (distance <= self.delta).astype(float), self.delta / np.maximum(distance, self.delta)

@@ -15,8 +15,10 @@ from speciate.fitting.space import from_free, to_free
 from speciate.fitting.spread import spread_of
 from speciate.laws.law import Array, Law
 
+FEWEST = 0.5  # share of refits that must be finite
 FEW = 8  # independent units below which an interval is called rough
 WORK = 30_000_000  # draws times rows beyond which refits are linearised: about half a minute of one core
+TALL = 50_000  # rows beyond which they are linearised however few the draws: memory
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Resampled:
 def resampled(rows: Weighted, theta: Array, independent: Units, count: int, seed: int) -> Resampled:
     """Refit under random weights of independent units, from the optimum on all rows; correct for leverage.
 
-    Where draws times rows are too many to refit (WORK), one Newton step from the optimum stands for each refit.
+    Where rows, or draws times rows, are too many to refit, one Newton step from the optimum stands for each refit.
     """
     law, loss = rows.law, rows.loss
     residuals = -loss.residual(law.predict(theta, rows.x), rows.y)
@@ -56,7 +58,7 @@ def resampled(rows: Weighted, theta: Array, independent: Units, count: int, seed
     )
     rng = np.random.default_rng(seed)
     free = to_free(law, theta)
-    if count * len(rows.y) <= WORK:
+    if count * len(rows.y) <= WORK and len(rows.y) <= TALL:
         weights = cluster_weights(independent.ids, count, rng) * rows.weights
         draws, objectives = solve_batch(law, rows.x, rows.y, weights, theta, loss.kind, loss.delta)
         draws = draws[np.isfinite(objectives) & np.isfinite(draws).all(axis=1)]
@@ -64,9 +66,11 @@ def resampled(rows: Weighted, theta: Array, independent: Units, count: int, seed
     else:
         moves = linearised(rows, theta, independent, count, rng)
         note = f"intervals by one Newton step for each of {count} resamplings, as there are {len(rows.y):,} rows"
-    return Resampled(
-        from_free(law, free + moves @ spread.turn.T)[0], spread.residuals, spread.inward, spread.shares, note
-    )
+    draws = from_free(law, free + moves @ spread.turn.T)[0]
+    draws = draws[np.isfinite(draws).all(axis=1)]
+    if len(draws) < max(1, FEWEST * count):
+        return Resampled(None, residuals, note="no interval: refits to resampled runs have no finite parameters")
+    return Resampled(draws, spread.residuals, spread.inward, spread.shares, note)
 
 
 def linearised(rows: Weighted, theta: Array, independent: Units, count: int, rng: np.random.Generator) -> Array:

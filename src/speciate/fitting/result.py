@@ -200,7 +200,8 @@ class Fit:
     def _predict(self, inputs: dict[str, ArrayLike], with_noise: bool) -> Prediction:
         x = self._checked({**self.defaults, **inputs})
         scalar = all(np.ndim(inputs.get(name, 0.0)) == 0 for name in x)
-        value = self.law.predict(self.theta, x)
+        with np.errstate(all="ignore"):
+            value = self.law.predict(self.theta, x)
         if self.draws is None:
             return Prediction(float(value[0]) if scalar else value, None, None)
         rng = np.random.default_rng(self.seed + 1)
@@ -215,7 +216,8 @@ class Fit:
         """Ends (m,) for predictions (m,): draws widened about the prediction, then a new run's noise."""
         assert self.draws is not None
         loss = Loss(self.objective_kind, self.delta)
-        moved = self.law.predict(self.draws, x)
+        with np.errstate(all="ignore"):
+            moved = self.law.predict(self.draws, x)
         rows = Rows(self.law.scaled(x), np.abs(value) + 1.0, np.ones((1, len(value))))  # slopes do not read y
         wide = self._widening(gradients(self.law, self.theta, rows, loss))
         extra: Array | float = 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from speciate.fitting.influence import Sensitivity, Span, Without, sensitivity
@@ -38,7 +39,11 @@ def sensitivity_of(used: Used, theta: Array, intervals: Mapping[str, Span], leve
     rows = used.weighted
     if len(rows.y) * len(theta) > MOST_CELLS:
         return None
-    found = sensitivity(rows.law, rows.x, rows.y, rows.weights, theta, rows.loss, used.runs, intervals, level)
+    try:
+        with np.errstate(all="ignore"):
+            found = sensitivity(rows.law, rows.x, rows.y, rows.weights, theta, rows.loss, used.runs, intervals, level)
+    except np.linalg.LinAlgError:  # rows that no refit can be computed on
+        return None
 
     def placed(refits: tuple[Without, ...]) -> tuple[Without, ...]:
         return tuple(replace(one, rows=tuple(int(used.places[row]) for row in one.rows)) for one in refits)

@@ -42,7 +42,7 @@ def from_free(law: Law, free: Array) -> tuple[Array, Array]:
     At its floor a positive parameter is 0 to all ends, and its slope is exactly 0: descents leave it there.
     """
     theta, slope = np.array(free), np.ones_like(free)
-    held = np.clip(free, LOWEST, LARGEST)
+    held = np.minimum(np.maximum(free, LOWEST), LARGEST)
     for i, parameter in enumerate(law.parameters):
         if parameter.transform == "log":
             theta[..., i] = slope[..., i] = np.exp(held[..., i])

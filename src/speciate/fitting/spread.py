@@ -4,7 +4,9 @@ A fit follows its own rows, the more so the fewer units (trunks) pin a direction
 replicates are then too narrow. Two standard corrections, at the linearised optimum:
 
 leverage   residuals of unit c are multiplied by (I - H_cc)^(-1/2), H the hat matrix (CR2; Bell and
-           McCaffrey 2002), and replicates by the matrix that takes the unadjusted sandwich to the adjusted one.
+           McCaffrey 2002), and replicates by the matrix that takes the sandwich of the scores rho' of the
+           residuals as they are to that of the scores of the corrected ones. (Beyond Huber's corner a larger
+           residual pulls no more: corrected as for least squares, intervals of parameters cover 94 to 97 %.)
 t          a direction that few units decide gets the t quantile of its Satterthwaite degrees of freedom,
            (sum_c v_c)^2 / sum_c v_c^2 with v_c the share of unit c in the variance of that direction.
 
@@ -79,7 +81,8 @@ def spread_of(law: Law, theta: Array, rows: Rows, loss: Loss, residuals: Array, 
     kept = int(np.sum(scales > 1e-9 * scales[0])) if len(scales) and scales[0] > 0 else 0
     left, scales, directions = left[:, :kept], scales[:kept], directions[:kept]
     count = int(units.max()) + 1
-    raw, adjusted, shares, corrected = by_unit(left, weight * residuals, units, count)
+    corner = np.where(weight > 0, np.maximum(weight, 1e-300) * loss.corner, np.inf)
+    raw, adjusted, shares, corrected = by_unit(left, weight * residuals, corner, units, count)
     turn = sandwich_turn(raw, adjusted)
     inward = directions.T / scales
     blind = np.eye(len(theta)) - directions.T @ directions
@@ -88,8 +91,11 @@ def spread_of(law: Law, theta: Array, rows: Rows, loss: Loss, residuals: Array, 
     return Spread(turned, corrected, inward, shares if count <= MANY else None)
 
 
-def by_unit(left: Array, residuals: Array, units: Array, count: int) -> tuple[Array, Array, Array, Array]:
+def by_unit(
+    left: Array, residuals: Array, corner: Array, units: Array, count: int
+) -> tuple[Array, Array, Array, Array]:
     """Scores of each unit before and after correction (G, K), variance shares (G, K, K), corrected residuals (n,)."""
+    pull = np.clip(residuals, -corner, corner)
     width = left.shape[1]
     raw, adjusted = np.zeros((count, width)), np.zeros((count, width))
     shares = np.zeros((count if count <= MANY else 0, width, width))
@@ -101,8 +107,8 @@ def by_unit(left: Array, residuals: Array, units: Array, count: int) -> tuple[Ar
     part = left[single]
     grown = 1 / np.sqrt(1 - np.minimum(np.sum(part**2, axis=1), MOST))
     corrected[single] *= grown
-    raw[units[single]] = part * residuals[single, None]
-    adjusted[units[single]] = part * corrected[single, None]
+    raw[units[single]] = part * pull[single, None]
+    adjusted[units[single]] = part * np.clip(corrected, -corner, corner)[single, None]
     if len(shares):
         shares[units[single]] = (part * grown[:, None])[:, :, None] * (part * grown[:, None])[:, None, :]
     for unit in np.flatnonzero(sizes > 1):
@@ -110,8 +116,8 @@ def by_unit(left: Array, residuals: Array, units: Array, count: int) -> tuple[Ar
         base, lever, turn = np.linalg.svd(left[members], full_matrices=False)
         grow = 1 / np.sqrt(1 - np.minimum(lever**2, MOST))
         corrected[members] += base @ ((grow - 1) * (base.T @ residuals[members]))
-        raw[unit] = left[members].T @ residuals[members]
-        adjusted[unit] = left[members].T @ corrected[members]
+        raw[unit] = left[members].T @ pull[members]
+        adjusted[unit] = left[members].T @ np.clip(corrected[members], -corner[members], corner[members])
         if len(shares):
             heavy = (turn.T * (lever * grow)) @ base.T  # U' A, (K, rows)
             together = heavy.sum(axis=1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -114,17 +115,17 @@ class Law:
     domains: tuple[str, ...] = ()
     slopes: Slopes | None = None
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Parameter names, in the order of the columns of theta."""
         return tuple(parameter.name for parameter in self.parameters)
 
-    @property
+    @cached_property
     def linear(self) -> tuple[int, ...]:
         """Columns of theta in which the law is linear."""
         return tuple(i for i, parameter in enumerate(self.parameters) if parameter.linear)
 
-    @property
+    @cached_property
     def nonlinear(self) -> tuple[int, ...]:
         """Columns of theta that bend the terms."""
         return tuple(i for i, parameter in enumerate(self.parameters) if not parameter.linear)

@@ -166,11 +166,12 @@ def changes(evidence: Evidence, side: str) -> pd.DataFrame:
 
 def _later(evidence: Evidence) -> list[bool]:
     """For each row of the ledger: whether a sealed plan exists that was made without it."""
-    from speciate.runs.table import BY_NAME, row_digests
+    from speciate.runs.columns import column_of
+    from speciate.runs.table import row_digests
 
     ledger, sealed = evidence.ledger, (evidence.plan or {}).get("fitted_row_digests")
     assert ledger is not None
     if not sealed:
         return [False] * len(ledger)
     seen = set(sealed)
-    return [row not in seen for row in row_digests(ledger[[name for name in ledger.columns if name in BY_NAME]])]
+    return [row not in seen for row in row_digests(ledger[[name for name in ledger.columns if column_of(name)]])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -54,15 +55,21 @@ COLUMNS: tuple[Column, ...] = (
     Column("params", "count", "number", "non-embedding trainable parameters N", 0, above_low=True),
     Column("seed_tokens", "tokens", "number", "seen by the starting model before this stage; 0 from scratch", 0),
     Column("tokens", "tokens", "number", "seen in this stage; 0 is the starting model itself", 0),
+    Column("unique_tokens", "tokens", "number", "different tokens in the training text, however often it is seen", 0),
+    Column("transferred_tokens", "tokens", "number", "what pretraining is worth in tokens of the target text", 0),
     Column("domain_ratio", "0..1", "number", "share of domain text in this stage's mixture", 0, 1),
     Column("train_on", "", "text", "name of the training mixture"),
     Column("eval_on", "", "text", "name of the evaluation set"),
     Column("loss", "nats per token", "number", "cross-entropy", 0, above_low=True),
+    Column("start_loss", "nats per token", "number", "loss of the starting model on eval_on", 0, above_low=True),
     Column("bits_per_byte", "bits per byte", "number", "the loss per byte of text", 0, above_low=True),
     Column("perplexity", "", "number", "1 / P of the right answer (exams)", 1),
     Column("accuracy", "0..1", "number", "share of right answers", 0, 1),
     Column("chance", "0..1", "number", "accuracy of guessing", 0, 1),
     Column("flops", "FLOPs", "number", "FLOPs of this stage", 0),
+    Column(
+        "sger", "ratio", "number", "tokens to the lowest exam perplexity: general by specialised", 0, above_low=True
+    ),
     Column("samples", "count", "integer", "k of pass@k", 1),
     Column("stderr", "as the value", "number", "standard error of the value on this row", 0),
     Column("seed", "", "integer", "seed of the run"),
@@ -70,18 +77,35 @@ COLUMNS: tuple[Column, ...] = (
     Column("eval_hash", "", "text", "hash of the evaluation documents; one per fit"),
 )
 BY_NAME: dict[str, Column] = {column.name: column for column in COLUMNS}
+SHARE = "share_"  # share_law: the share of the domain "law" in this stage's mixture
+_SHARE_NAME = re.compile(r"share_[\w.+-]+")
+_SHARE_SLIP = re.compile(r"shares?[_.:/-]+(.+)|(.+)[_.:/-]+shares?")
+
+USUAL = {"n": "params", "d": "tokens", "u": "unique_tokens", "c": "flops", "l": "loss", "ratio": "domain_ratio"}
+"""Short names of the field."""
 
 
-USUAL = {"n": "params", "d": "tokens", "c": "flops", "l": "loss", "ratio": "domain_ratio"}  # short names of the field
+def column_of(name: str) -> Column | None:
+    """The column of this name, one of ``COLUMNS`` or ``share_NAME`` for any domain; None for any other name.
+
+    >>> column_of("loss").unit, column_of("share_law").bounds, column_of("share law"), column_of("share_")
+    ('nats per token', 'a number between 0 and 1', None, None)
+    """
+    if name in BY_NAME or not _SHARE_NAME.fullmatch(name):
+        return BY_NAME.get(name)
+    return Column(name, "0..1", "number", f"share of {name.removeprefix(SHARE)} in this stage's mixture", 0, 1)
 
 
 def nearest(name: str) -> str | None:
     """The known column that a name comes closest to, or None.
 
-    >>> nearest("tokns"), nearest("N"), nearest("colour")
-    ('tokens', 'params', None)
+    >>> nearest("tokns"), nearest("N"), nearest("law share"), nearest("colour")
+    ('tokens', 'params', 'share_law', None)
     """
-    plain = name.strip().lower().replace(" ", "_")[:100]
+    plain = "_".join(name.strip().lower().split())[:100]
+    if slip := _SHARE_SLIP.fullmatch(plain):
+        domain = re.sub(r"[^\w.+-]+", "_", slip[1] or slip[2])
+        return "domain_ratio" if domain == "domain" else SHARE + domain
     close = difflib.get_close_matches(plain, BY_NAME, n=1, cutoff=0.6)
     return USUAL.get(plain, close[0] if close else None)
 
@@ -129,16 +153,16 @@ def rename(
     renamed = [back.get(name, name) for name in names]
     counts = Counter(renamed)
     repeated = [name for name, count in counts.items() if count > 1]
-    unknown = [name for name in counts if name not in BY_NAME]
+    unknown = [name for name in counts if column_of(name) is None]
     problems += [Problem(f"column {n!r} appears {counts[n]} times", where, "keep one") for n in repeated[:MANY]]
     problems += [_unknown(name, where) for name in unknown[:MANY]]
     for kind, count in (("repeated", len(repeated)), ("unknown", len(unknown))):
         if count > MANY:
             problems.append(Problem(f"{count - MANY:,} more {kind} columns", where, "rename or remove them as well"))
     for name in require:
-        assert name in BY_NAME, f"{name} is no column"
+        column = column_of(name)
+        assert column is not None, f"{name} is no column"
         if name not in renamed and name not in mapping:
-            column = BY_NAME[name]
             fix = f"add it ({column.meaning}{f', {column.unit}' if column.unit else ''})"
             problems.append(Problem(f"no column {name!r}", where, f"{fix} or map yours with --columns {name}=YOURS"))
     return renamed, problems
@@ -146,9 +170,9 @@ def rename(
 
 def _mapping_problems(mapping: Mapping[str, str], where: str) -> list[Problem]:
     problems = []
-    for name in (name for name in mapping if name not in BY_NAME):
+    for name in (name for name in mapping if column_of(name) is None):
         close = nearest(name)
-        fix = f"did you mean {close!r}?" if close else f"known columns are {', '.join(BY_NAME)}"
+        fix = f"did you mean {close!r}?" if close else f"known columns are {', '.join(BY_NAME)}, share_DOMAIN"
         problems.append(Problem(f"no column {name!r} is known to map to", where, fix))
     yours = list(mapping.values())
     for name in dict.fromkeys(yours):
@@ -169,4 +193,4 @@ def _unknown(name: str, where: str) -> Problem:
         return Problem(
             what, where, f"did you mean {close!r}? rename it, map it with --columns {close}={name}, or remove it"
         )
-    return Problem(what, where, f"remove it, or map it with --columns onto one of {', '.join(BY_NAME)}")
+    return Problem(what, where, f"remove it, or map it with --columns onto one of {', '.join(BY_NAME)}, share_DOMAIN")

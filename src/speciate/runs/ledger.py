@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from speciate.runs.columns import BY_NAME, COLUMNS
+from speciate.runs.columns import BY_NAME, COLUMNS, column_of
 from speciate.runs.table import read_table
 from speciate.storage import write_atomic
 
@@ -22,11 +22,14 @@ Row = Mapping[str, Any]  # column name -> value; None, NaN or no entry at all: m
 
 
 def write_ledger(rows: Iterable[Row], path: Path) -> None:
-    """Write rows as Parquet with all ``COLUMNS``, null where missing; the file is whole or not there.
+    """Write rows as Parquet with all ``COLUMNS`` and the rows' shares, null where missing; whole or not there.
 
     The rows are ours: an unknown column or an infinite number is an AssertionError, and nothing is written.
     """
-    table = pa.Table.from_pylist([_clean(row) for row in rows], schema=SCHEMA)
+    clean = [_clean(row) for row in rows]
+    shares = sorted({name for row in clean for name in row} - set(BY_NAME))
+    schema = pa.schema([*SCHEMA, *(pa.field(name, pa.float64()) for name in shares)])
+    table = pa.Table.from_pylist(clean, schema=schema)
     buffer = pa.BufferOutputStream()
     pa.parquet.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     write_atomic(path, buffer.getvalue().to_pybytes())
@@ -47,15 +50,17 @@ def read_ledger(path: Path) -> pd.DataFrame:
 
 
 def _clean(row: Row) -> dict[str, Any]:
-    unknown = set(row) - set(BY_NAME)
-    assert not unknown, f"a ledger has no columns {sorted(unknown)}"
+    unknown = sorted(name for name in row if column_of(name) is None)
+    assert not unknown, f"a ledger has no columns {unknown}"
     return {name: _value(name, value) for name, value in row.items()}
 
 
 def _value(name: str, value: Any) -> Any:
     if value is None or value is pd.NA or value != value:
         return None
-    if BY_NAME[name].dtype == "text":
+    column = column_of(name)
+    assert column is not None
+    if column.dtype == "text":
         return str(value)
     assert math.isfinite(value), f"{name} is {value}"
-    return float(value) if BY_NAME[name].dtype == "number" else int(value)
+    return float(value) if column.dtype == "number" else int(value)

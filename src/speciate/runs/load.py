@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
 from speciate.errors import Problem, UserError
 
+MISSING = ("na", "n/a", "null", "none")  # in a column of numbers, whatever the case
 Columns = tuple[list[str], list[Any]]  # names as found (may repeat), and one pyarrow ChunkedArray each
 
 
@@ -111,3 +114,27 @@ def some_rows(rows: Sequence[int]) -> str:
     if len(rows) > 3:
         return f"rows {', '.join(first)} and {len(rows) - 3:,} more"
     return f"row {first[0]}" if len(first) == 1 else f"rows {', '.join(first[:-1])} and {first[-1]}"
+
+
+def parse_numbers(text: Any) -> Any:
+    """Arrow text to float64: null where missing, NaN where no number. The fast way first, cell by cell if it fails."""
+    text = pc.utf8_trim_whitespace(text)
+    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    try:
+        return text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return pa.chunked_array([[parse_number(cell) for cell in text.to_pylist()]], pa.float64())
+
+
+def parse_number(cell: str | None) -> float | None:
+    """A cell as a number: None where it is missing, NaN where it is none.
+
+    >>> parse_number("1e9"), parse_number("n/a"), parse_number("many")
+    (1000000000.0, None, nan)
+    """
+    if cell is None or cell.lower() in MISSING:
+        return None
+    try:
+        return float("nan" if "_" in cell else cell)  # Python would read 1_000
+    except ValueError:
+        return math.nan

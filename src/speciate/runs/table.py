@@ -3,15 +3,15 @@
 A table that is read is a pandas DataFrame with the columns it came with, in the order of ``COLUMNS``: "text" columns
 are ``str`` (object before pandas 3), "number" columns float64, "integer" columns Int64. What is missing is NaN
 (``<NA>`` in Int64), never 0: an empty cell of a CSV (NA, N/A, null and none too, in a column of numbers), a null of
-Parquet, and None or NaN of a DataFrame. A NaN or an infinity that a file spells out is refused.
+Parquet, and None or NaN of a DataFrame. A NaN or an infinity that a file spells out is refused. Columns share_NAME
+hold the shares of a mixture's domains; those of one row sum to at most 1.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from speciate.errors import Problem, UserError
-from speciate.runs.columns import BY_NAME, COLUMNS, Column, parse_columns, rename
-from speciate.runs.load import from_series, load, some_rows
+from speciate.runs.columns import BY_NAME, COLUMNS, SHARE, Column, column_of, parse_columns, rename
+from speciate.runs.load import from_series, load, parse_numbers, some_rows
 from speciate.storage import digest
 
 __all__ = ["BY_NAME", "COLUMNS", "Column", "parse_columns", "read_table", "row_digests", "rows_digest"]
@@ -30,7 +30,7 @@ __all__ = ["BY_NAME", "COLUMNS", "Column", "parse_columns", "read_table", "row_d
 DIGEST_DIGITS = 16
 LARGEST = 1e30  # beyond it (and its inverse) a square or a power is no longer a finite float
 EXACT = 2**53  # from here on a float no longer tells two whole numbers apart
-MISSING = ("na", "n/a", "null", "none")  # in a column of numbers, whatever the case
+ROUNDING = 1e-6  # by how much the shares of a row may exceed 1
 
 
 def read_table(
@@ -51,13 +51,15 @@ def read_table(
     where = "the table" if isinstance(source, pd.DataFrame) else str(source)
     names, arrays = load(source)
     names, problems = rename(names, columns or {}, require, where)
-    known = {name: array for name, array in zip(names, arrays, strict=True) if name in BY_NAME}
+    known = dict(zip(names, arrays, strict=True))
     result: dict[str, pd.Series] = {}
-    for column in COLUMNS:
-        if column.name in known:
-            result[column.name], found = _convert(known[column.name], column, where)
-            absent = _absent(result[column.name], column, where) if column.name in require and not found else []
-            problems += found + absent
+    wrong: set[str] = set()
+    for column in _in_order(known):
+        result[column.name], found = _convert(known[column.name], column, where)
+        absent = _absent(result[column.name], column, where) if column.name in require and not found else []
+        problems += found + absent
+        wrong |= {column.name} if found else set()
+    problems += _too_much({name: result[name] for name in result if name.startswith(SHARE)}, wrong, where)
     if not arrays or not len(arrays[0]):
         problems.append(Problem("has no rows", where, "give at least one measurement"))
     if problems:
@@ -88,7 +90,8 @@ def rows_digest(table: pd.DataFrame) -> str:
 
 def _json_cells(table: pd.DataFrame, name: str) -> list[str]:
     """``"name":value`` for every row, "" where it is missing."""
-    column = BY_NAME[name]
+    column = column_of(name)
+    assert column is not None, f"{name} is no column"
     values, problems = _convert(from_series(table[name]), column, "the table")
     assert not problems, problems  # read_table refuses such a table
     missing = values.isna().to_numpy()
@@ -97,6 +100,28 @@ def _json_cells(table: pd.DataFrame, name: str) -> list[str]:
         return ["" if m else spelt[value] for value, m in zip(values.tolist(), missing, strict=True)]
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0  # -0.0 becomes 0.0
     return ["" if m else f'"{name}":{value!r}' for value, m in zip(numbers.tolist(), missing, strict=True)]
+
+
+def _in_order(names: Iterable[str]) -> list[Column]:
+    """The columns among ``names`` in the order of ``COLUMNS``; shares, by name, after domain_ratio."""
+    place = {column.name: i for i, column in enumerate(COLUMNS)}
+    found = [column for column in map(column_of, names) if column is not None]
+    return sorted(found, key=lambda column: (place.get(column.name, place["domain_ratio"] + 0.5), column.name))
+
+
+def _too_much(shares: Mapping[str, pd.Series], wrong: set[str], where: str) -> list[Problem]:
+    """Rows whose shares sum to more than 1; not said of shares that are no shares."""
+    if not shares or wrong & shares.keys():
+        return []
+    total = np.zeros(len(next(iter(shares.values()))))
+    for values in shares.values():
+        total += values.fillna(0).to_numpy()
+    rows = np.flatnonzero(total > 1 + ROUNDING).tolist()
+    if not rows:
+        return []
+    names = ", ".join(list(shares)[:6]) + (f" and {len(shares) - 6} more" if len(shares) > 6 else "")
+    what = f"the shares {names} sum to {total[rows[0]]:.6g} at {some_rows(rows)}"
+    return [Problem(what, where, "the shares of one mixture sum to 1 at most (30 % is 0.3)")]
 
 
 def _with_trunk(table: pd.DataFrame) -> pd.DataFrame:
@@ -120,7 +145,7 @@ def _convert(array: Any, column: Column, where: str) -> tuple[pd.Series, list[Pr
         problem = Problem(f"{column.name} holds {kind}", where, f"use {column.bounds}")
         return pd.Series(np.nan, range(len(array))), [problem]
 
-    numbers = _parse(array.cast(pa.string())) if is_text else array.cast(pa.float64(), safe=False)
+    numbers = parse_numbers(array.cast(pa.string())) if is_text else array.cast(pa.float64(), safe=False)
     missing = numbers.is_null().to_numpy(zero_copy_only=False)
     values = numbers.to_numpy(zero_copy_only=False)
     with np.errstate(invalid="ignore"):
@@ -161,22 +186,3 @@ def _as_text(array: Any) -> pd.Series:
         array = pa.chunked_array([[None if v is None or v != v else str(v) for v in cells]], pa.string())
     text = pc.utf8_trim_whitespace(array.cast(pa.string()))
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text).to_pandas()
-
-
-def _parse(text: Any) -> Any:
-    """Arrow text to float64: null where missing, NaN where no number. The fast way first, cell by cell if it fails."""
-    text = pc.utf8_trim_whitespace(text)
-    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
-    try:
-        return text.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return pa.chunked_array([[_parse_cell(cell) for cell in text.to_pylist()]], pa.float64())
-
-
-def _parse_cell(cell: str | None) -> float | None:
-    if cell is None or cell.lower() in MISSING:
-        return None
-    try:
-        return float("nan" if "_" in cell else cell)  # Python would read 1_000
-    except ValueError:
-        return math.nan
