@@ -148,3 +148,10 @@ def test_every_module_says_what_it_is_and_is_annotated(path: Path) -> None:
     assert any(isinstance(n, ast.ImportFrom) and n.module == "__future__" for n in module.body) or all(
         isinstance(n, ast.Expr) for n in module.body
     )
+
+
+def test_the_analysis_verbs_do_not_wait_for_scipy_stats() -> None:
+    """Importing it takes longer than a fit; quantiles come from scipy.special."""
+    for path in FILES:
+        if room(path) in ("laws", "fitting", "runs"):
+            assert "scipy.stats" not in path.read_text(encoding="utf-8"), path

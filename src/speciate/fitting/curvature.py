@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from speciate.fitting.objective import Loss
 from speciate.fitting.space import from_free, to_free
@@ -84,4 +84,4 @@ def bandwidth(residual: Array) -> float:
     share = 0.9716 * len(residual) ** (-1 / 3)  # 1.96^(2/3) (1.5 phi(0)^2)^(1/3) n^(-1/3)
     low, high = np.quantile(residual, (0.25, 0.75))
     spread = min(float(residual.std()), float(high - low) / 1.34)
-    return float(2 * norm.ppf(0.5 + min(share, 0.4))) * spread
+    return float(2 * ndtri(0.5 + min(share, 0.4))) * spread

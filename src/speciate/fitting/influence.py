@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from speciate.fitting.curvature import curvature
 from speciate.fitting.objective import Loss
@@ -235,7 +235,7 @@ def spans_of(
     law: Law, best: Array, deviation: Array, intervals: Mapping[str, Span] | None, level: float
 ) -> dict[str, tuple[float, float]]:
     """Intervals of all parameters: the given ones, and where an end is unknown normal ones from the deviations (P,)."""
-    quantile, spans = float(norm.ppf((1 + level) / 2)), {}
+    quantile, spans = float(ndtri((1 + level) / 2)), {}
     for name, value, wide in zip(law.names, best.tolist(), deviation.tolist(), strict=True):
         low, high = (intervals or {}).get(name, (None, None))
         spans[name] = (value - quantile * wide, value + quantile * wide)

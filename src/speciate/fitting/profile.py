@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from speciate.fitting.curvature import curvature
 from speciate.fitting.objective import Loss
@@ -85,7 +85,7 @@ def profile(
     known = stiffness > 0
     ratio = np.divide(variance, stiffness, out=np.zeros_like(variance), where=known)
     ratio[~known] = ratio[known].mean() if known.any() else 0.0
-    quantile = float(t.ppf((1 + level) / 2, independent - 1))
+    quantile = float(stdtrit(independent - 1, (1 + level) / 2))
     found = {}
     for j in (law.names.index(name) for name in wanted):
         tangent = np.delete(about.inverse[:, j], j) / stiffness[j] if known[j] else np.zeros(len(free) - 1)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 from speciate.fitting.descend import Rows, linearise
 from speciate.fitting.objective import Loss
@@ -57,7 +57,7 @@ def t_over_normal(freedom: Array, level: float) -> Array:
     array([1.225, 1.   ])
     """
     tail = (1 + level) / 2
-    ratio: Array = t.ppf(tail, np.maximum(freedom, 1.0)) / norm.ppf(tail)
+    ratio: Array = stdtrit(np.maximum(freedom, 1.0), tail) / ndtri(tail)
     return ratio
 
 
