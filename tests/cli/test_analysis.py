@@ -112,7 +112,7 @@ def test_rows_that_do_not_compare_are_refused(refused: Refused, tmp_path: Path) 
     ("words", "part"),
     [
         (["--objective", "foo"], "foo"), (["--delta", "0"], "0"), (["--delta", "x"], "--delta"),
-        (["--level", "1.2"], "--level"), (["--bootstrap", "5"], "--bootstrap"), (["--seed", "-1"], "--seed"),
+        (["--level", "1.2"], "--level"), (["--bootstrap", "5"], "5 draws have no"), (["--seed", "-1"], "--seed"),
         (["--intervals", "foo"], "foo"),
         (["--noise-by", "loss"], "name one of params, tokens"), (["--output", "accuracy"], "no law of 'accuracy'"),
         (["--output", "bits_per_byte"], "no column 'bits_per_byte'"), (["--rivals", "foo"], "no law 'foo'"),
@@ -128,9 +128,16 @@ def test_wrong_options(words: list[str], part: str, refused: Refused, runs: Path
     assert part in said(refused(2, "fit", "chinchilla", runs, *words))
 
 
+def test_the_table_is_never_written_over(refused: Refused, runs: Path) -> None:
+    before = runs.read_bytes()
+    assert "is what is read" in said(refused(2, "fit", "chinchilla", runs, "--out", runs.parent / "." / runs.name))
+    assert "is what is read" in said(refused(2, "import", runs, "--out", runs))
+    assert runs.read_bytes() == before
+
+
 def test_what_follows_from_other_columns_is_not_asked_for(refused: Refused, tmp_path: Path, runs: Path,
                                                           capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
-    found = told(capsys, "fit", "loss-compute", runs, "--bootstrap", "10", "--out", tmp_path / "fit.json")
+    found = told(capsys, "fit", "loss-compute", runs, "--bootstrap", "20", "--out", tmp_path / "fit.json")
     assert "flops were taken as 6 params tokens" in found["notes"]
     given = told(capsys, "predict", tmp_path / "fit.json", runs)["rows"]
     assert given[0]["flops"] == 6 * 1e8 * 2e9
@@ -140,7 +147,7 @@ def test_what_follows_from_other_columns_is_not_asked_for(refused: Refused, tmp_
     rows = [{"trunk": f"t{n}", "params": n, "tokens": d, "domain_ratio": r, "loss": 4 + 1e-9 * d * r + 1e8 / n}
             for n in (4e7, 2e8) for r in (0.5, 0.8, 1.0) for d in (0.0, 3e7, 3e8)]  # fmt: skip
     pd.DataFrame(rows).assign(run=[f"r{i // 3}" for i in range(18)]).to_csv(tmp_path / "t.csv", index=False)
-    found = told(capsys, "fit", "forgetting", tmp_path / "t.csv", "--bootstrap", "10")
+    found = told(capsys, "fit", "forgetting", tmp_path / "t.csv", "--bootstrap", "20")
     assert "start_loss was taken from the rows of 0 tokens" in found["notes"]
     assert found["left_out"] == {"tokens is 0": 6}
 
@@ -152,7 +159,7 @@ def test_predict_takes_defaults_and_refuses_what_is_said_twice(refused: Refused,
     table = pd.DataFrame({"flops": flops, "accuracy": accuracy, "chance": 0.25, "seed": 0})
     table.to_csv(tmp_path / "t.csv", index=False)
     fit = tmp_path / "fit.json"
-    told(capsys, "fit", "accuracy-compute", tmp_path / "t.csv", "--bootstrap", "10", "--out", fit)
+    told(capsys, "fit", "accuracy-compute", tmp_path / "t.csv", "--bootstrap", "20", "--out", fit)
     row = told(capsys, "predict", fit, "flops=1e21")["rows"][0]
     assert row["chance"] == 0.25 and row["value"] == pytest.approx(0.25 + 0.75 * np.exp(-0.4), abs=1e-3)
     assert told(capsys, "predict", fit, "flops=1e21", "chance=0")["rows"][0]["value"] < row["value"]
@@ -165,6 +172,48 @@ def test_predict_takes_defaults_and_refuses_what_is_said_twice(refused: Refused,
     assert "above 0" in said(refused(2, "predict", fit, "flops=-1"))
 
 
+def test_predict_says_what_it_cannot(refused: Refused, tmp_path: Path, runs: Path,
+                                     capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    fit = tmp_path / "fit.json"
+    told(capsys, "fit", "chinchilla", runs, "--bootstrap", "20", "--out", fit)
+    steep = json.loads(fit.read_text(encoding="utf-8"))
+    steep["theta"][3] = 2.9
+    (tmp_path / "steep.json").write_text(json.dumps(steep), encoding="utf-8")
+    tiny = ("predict", tmp_path / "steep.json", "params=1e-300", "tokens=1e9")
+    assert "no finite value" in said(refused(2, *tiny))
+    problems = refused(2, "predict", fit, runs, "params=1e9", "tokens=2T")["problems"]
+    assert [problem["fix"] for problem in problems] == [
+        "give a table alone, or words as in params=1e9",
+        "for instance tokens=1e9",
+    ]
+
+
+def test_rivals_that_are_none_are_told_before_the_fit(refused: Refused, runs: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("the fit came first")
+
+    monkeypatch.setattr("speciate.fitting.fit.fit", fail)
+    assert "did you mean 'kaplan'" in said(refused(2, "fit", "chinchilla", runs, "--rivals", "kaplann"))
+
+
+def test_bare_rivals_see_the_rows_that_are_used(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("fit", "loss-compute", runs, "--bootstrap", "20", "--rivals")
+    assert "mixture-domain" not in told(capsys, *words)["rivals"]["laws"]
+    assert "mixture-domain" in told(capsys, *words, "--where", "params==1e8")["rivals"]["laws"]
+
+
+def test_validate_names_the_laws(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(capsys, "validate", runs)["laws"]
+    assert {"chinchilla", "loss-compute"} <= set(found) and "mixing" not in found
+    assert main(["validate", str(runs)]) == 0
+    assert f"\nlaws            {', '.join(found)}\n" in capsys.readouterr().out
+    pd.DataFrame({"params": np.arange(1.0, 41.0) * 1e6}).to_csv(tmp_path / "t.csv", index=False)
+    assert main(["validate", str(tmp_path / "t.csv")]) == 0
+    printed = capsys.readouterr().out
+    assert "3e+07 and 10 more\n" in printed and "laws            none" in printed
+
+
 def test_predictions_know_the_rest_of_the_shares(refused: Refused, tmp_path: Path,
                                                  capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     shares = np.random.default_rng(0).dirichlet([1.0, 1.0, 1.0], 20)
@@ -174,7 +223,7 @@ def test_predictions_know_the_rest_of_the_shares(refused: Refused, tmp_path: Pat
     table.to_csv(tmp_path / "t.csv", index=False)
     fit = tmp_path / "fit.json"
     assert (
-        "share_rest" in told(capsys, "fit", "mixing", tmp_path / "t.csv", "--bootstrap", "10", "--out", fit)["notes"][0]
+        "share_rest" in told(capsys, "fit", "mixing", tmp_path / "t.csv", "--bootstrap", "20", "--out", fit)["notes"][0]
     )
     found = told(capsys, "predict", fit, tmp_path / "t.csv")["rows"]
     np.testing.assert_allclose([row["value"] for row in found], table["loss"], rtol=1e-4)
@@ -220,12 +269,12 @@ def test_profile_intervals_and_noise(tmp_path: Path, runs: Path, capsys: pytest.
 def test_another_loss_in_place_of_the_laws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = ladder().rename(columns={"loss": "bits_per_byte"})
     table.to_csv(tmp_path / "t.csv", index=False)
-    found = told(capsys, "fit", "chinchilla", tmp_path / "t.csv", "--output", "bits_per_byte", "--bootstrap", "10")
+    found = told(capsys, "fit", "chinchilla", tmp_path / "t.csv", "--output", "bits_per_byte", "--bootstrap", "20")
     assert found["output"] == "bits_per_byte" and found["parameters"]["alpha"]["value"] == pytest.approx(0.35, abs=0.05)
 
 
 def test_rivals(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["fit", "chinchilla", str(runs), "--bootstrap", "10"]
+    words = ["fit", "chinchilla", str(runs), "--bootstrap", "20"]
     named = told(capsys, *words, "--rivals", "kaplan, loss-compute", "--holdout", "params>1e9")["rivals"]
     assert named["laws"] == ["chinchilla", "kaplan", "loss-compute"]
     assert named["splits"][0]["held_out"] == "params>1e9"
@@ -243,7 +292,7 @@ def test_two_laws_in_a_row_are_a_rival(tmp_path: Path, capsys: pytest.CaptureFix
     table["accuracy"] = LAWS["accuracy-compute"].predict([0.4, 0.25], x)
     table.to_csv(tmp_path / "t.csv", index=False)
     chained = "loss-compute+accuracy-loss-linear"
-    found = told(capsys, "fit", "accuracy-compute", tmp_path / "t.csv", "--bootstrap", "10", "--rivals", chained)
+    found = told(capsys, "fit", "accuracy-compute", tmp_path / "t.csv", "--bootstrap", "20", "--rivals", chained)
     assert found["rivals"]["laws"] == ["accuracy-compute", chained]
     assert [score["law"] for score in found["rivals"]["splits"][0]["scores"]] == ["accuracy-compute", chained]
 

@@ -121,7 +121,7 @@ def test_fit_save_load_predict(name: str, tmp_path: Path, capsys: pytest.Capture
     noise = np.random.default_rng(0).normal(0, 1e-3, len(exact))
     rows = pd.DataFrame({**x, law.output: exact * np.exp(noise), "run": [f"r{i}" for i in range(len(exact))]})
     rows.to_csv(tmp_path / "runs.csv", index=False)
-    words = ["fit", name, str(tmp_path / "runs.csv"), "--bootstrap", "10", "--out", str(tmp_path / "fit.json")]
+    words = ["fit", name, str(tmp_path / "runs.csv"), "--bootstrap", "20", "--out", str(tmp_path / "fit.json")]
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out, parse_constant=no_number)
     wanted = {"law", "status", "parameters", "objective", "rows", "trunks", "runs", "mae", "mre", "r2", "holdout"}

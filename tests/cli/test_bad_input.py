@@ -222,7 +222,7 @@ def test_places_that_cannot_be_written(refused: Refused, study: Path, tmp_path: 
     table = tmp_path / "runs.csv"
     table.write_text(TABLE, encoding="utf-8")
     (tmp_path / "a folder").mkdir()
-    fit = ["fit", "chinchilla", table, "--bootstrap", "10", "--out"]
+    fit = ["fit", "chinchilla", table, "--bootstrap", "20", "--out"]
     assert "a folder is where a file has to be" in refused(*fit, tmp_path / "a folder")[0]["fix"]
     assert "move it away" in refused(*fit, table / "fit.json")[0]["fix"]
     refused("init", table)

@@ -52,7 +52,7 @@ def test_logs_become_a_table_that_can_be_fitted(name: str, runs: Path, capsys: p
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert "12 rows of 4 runs" in printed and "not finite: r1e+08 1" in printed and "from eval_c4_loss" in printed
-    assert main(["fit", "chinchilla", str(out), "--bootstrap", "10", "--json"]) == 0
+    assert main(["fit", "chinchilla", str(out), "--bootstrap", "20", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["parameters"]["alpha"]["value"] == pytest.approx(0.35, abs=1e-3)
 
 

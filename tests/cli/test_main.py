@@ -103,7 +103,26 @@ def test_interruption_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(analysis, "_law", interrupt)
     assert main(["laws", "cmr"]) == 130
     printed = capsys.readouterr().err
-    assert "goes on from here" in printed and "Traceback" not in printed
+    assert "begins anew" in printed and "Traceback" not in printed
+    assert main(["laws", "cmr", "--json"]) == 130
+    assert json.loads(capsys.readouterr().out) == {"status": "stopped"}
+
+
+def test_a_study_goes_on_where_it_was_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("speciate.study.stages.run_study", interrupt)
+    assert main(["run", "study.yaml"]) == 130
+    assert "goes on from here" in capsys.readouterr().err
+
+
+def test_a_closed_stdout_is_no_fault(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["laws", "cmr", "--json"]) == 0 and main(["laws"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_missing_extra_is_the_users_to_install(

@@ -30,7 +30,7 @@ def no_number(text: str) -> NoReturn:
 def fitted(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
     """Exit code and JSON of ``speciate fit``, after what holds for any table: 0, 2 or 3, and why if not 0."""
     capsys.readouterr()
-    code = main(["fit", *words, "--bootstrap", "10", "--json"])
+    code = main(["fit", *words, "--bootstrap", "20", "--json"])
     printed = capsys.readouterr()
     assert code in (0, 2, 3), printed.err
     found: dict[str, Any] = json.loads(printed.out, parse_constant=no_number)

@@ -8,6 +8,7 @@ import pytest
 
 from speciate.errors import NotDecidable, UserError
 from speciate.fitting.fit import fit
+from speciate.fitting.usable import is_share
 from speciate.laws import LAWS
 
 TRUTH = [1.8, 480.0, 2100.0, 0.35, 0.37]
@@ -86,7 +87,65 @@ def test_two_sizes_fit_but_say_so() -> None:
     table = ladder()
     table = table[table["params"].isin(sorted(table["params"].unique())[:2])]
     status = fit("chinchilla", table, bootstrap=20).status
-    assert "only 2 values of params" in status and "ill-conditioned" in status
+    assert "only 2 values of params" in status and "other values of E, A, alpha predict these rows alike" in status
+
+
+def test_what_two_sizes_leave_open_has_no_interval() -> None:
+    table = ladder()
+    sizes = sorted(table["params"].unique())[:2]
+    result = fit("chinchilla", table[table["params"].isin(sizes)], bootstrap=40)
+    assert [name for name, found in result.parameters.items() if found["low"] is None] == ["E", "A", "alpha"]
+    guess = result.predict(params=[*sizes, 2 * sizes[1]], tokens=1e10)
+    assert np.isfinite(guess.low).tolist() == [True, True, False] and np.isfinite(guess.value).all()
+    assert result.sensitivity is not None
+    assert result.sensitivity.to_json()["intervals"]["alpha"] == {"low": None, "high": None}
+    assert all(not {"E", "A", "alpha"} & set(corner.moved) for corner in result.sensitivity.deltas)
+    alone = result.predict(params=2 * sizes[1], tokens=1e10)
+    assert alone.low is None and alone.high is None
+
+
+def test_repeats_that_no_row_has_leave_their_worth_open() -> None:
+    table = ladder()
+    table["unique_tokens"] = table["tokens"] * np.random.default_rng(0).uniform(1, 3, len(table))
+    result = fit("repetition", table, bootstrap=20)
+    assert result.parameters["R_D"]["low"] is None and result.parameters["beta"]["low"] is not None
+    assert result.predict(params=1e9, tokens=4e10, unique_tokens=1e10).low is None
+    assert result.predict(params=1e9, tokens=1e10, unique_tokens=1e10).low is not None
+
+
+def test_rows_at_fewer_places_than_parameters_are_not_decidable() -> None:
+    sizes, tokens = np.meshgrid([1e8, 1e9], [1e9, 1e10])
+    table = pd.DataFrame({"params": sizes.ravel(), "tokens": tokens.ravel(), "loss": [3.5, 3.0, 3.1, 2.6]})
+    with pytest.raises(NotDecidable, match="40 rows have 4 different inputs"):
+        fit("chinchilla", pd.concat([table] * 10))
+
+
+def test_too_few_draws_have_no_interval() -> None:
+    with pytest.raises(UserError, match="at least 200"):
+        fit("chinchilla", ladder(), bootstrap=100, level=0.99)
+
+
+def test_shares_above_1_are_left_out_and_not_predicted() -> None:
+    shares = np.random.default_rng(0).dirichlet([1, 1, 1], 20)
+    table = pd.DataFrame(shares, columns=["share_a", "share_b", "share_c"])
+    table["loss"] = 2 + 0.5 * np.exp(-shares[:, 0] + 0.4 * shares[:, 1])
+    table.loc[3, ["share_a", "share_b", "share_c"]] *= 100
+    result = fit("mixing", table, bootstrap=0)
+    assert sum(result.left_out.values()) == 1 and result.rows == 19
+    for wrong in ({"share_a": 30.0, "share_b": 0.0, "share_c": 0.0}, {"share_a": 0.9, "share_b": 0.9, "share_c": 0.0}):
+        with pytest.raises(UserError, match="above 1|sum to 1.8"):
+            result.predict(**wrong)
+
+
+def test_accuracies_have_intervals_of_accuracies() -> None:
+    flops = np.geomspace(1e19, 1e22, 15)
+    noise = np.random.default_rng(1).normal(0, 0.02, 15)
+    table = pd.DataFrame(
+        {"flops": flops, "chance": 0.25, "accuracy": 0.25 + 0.75 * np.exp(-0.3 / (flops / 1e21) ** 0.3)}
+    )
+    table["accuracy"] += noise
+    guess = fit("accuracy-compute", table, bootstrap=50).predict(flops=[1e19, 1e26])
+    assert (guess.high <= 1).all() and (guess.low >= 0).all() and (guess.high > guess.value).all()
 
 
 def test_options_are_checked_at_once() -> None:
@@ -122,9 +181,7 @@ def test_nasty_tables_give_a_finite_fit_or_a_reason(name: str, seed: int) -> Non
     rng = np.random.default_rng([seed, len(name)])
     law, count = LAWS[name], int(rng.integers(3, 25))
     reach = 10.0 ** rng.uniform(3, 14) * 10 ** (rng.uniform(0.01, 5) * rng.uniform(0, 1, count))
-    table = pd.DataFrame(
-        {g.name: rng.uniform(0.01, 1, count) if g.name == "domain_ratio" else reach for g in law.inputs}
-    )
+    table = pd.DataFrame({g.name: rng.uniform(0.01, 0.3, count) if is_share(g.name) else reach for g in law.inputs})
     if seed % 3 == 0:
         for given in law.inputs:
             table[given.name] = rng.choice(table[given.name].to_numpy()[:2], count)

@@ -62,3 +62,24 @@ def test_rows_with_small_standard_errors_decide() -> None:
 def test_noise_by_must_be_an_input() -> None:
     with pytest.raises(UserError, match="noise_by is 'tokens'"):
         fit("mixture-ratio", ratios(np.random.default_rng(0), 0.0), noise_by="tokens")
+
+
+def test_one_large_standard_error_does_not_hide_the_noise_of_the_others() -> None:
+    rng = np.random.default_rng(4)
+    noise, scale = from_stderr(np.append(np.full(400, 1e-8), 1.0), rng.normal(0, 0.003, 401))
+    assert noise.between == pytest.approx(0.003, rel=0.2) and np.ptp(scale[:400]) == 0
+
+
+def test_a_standard_error_of_0_is_not_exact() -> None:
+    table = ratios(np.random.default_rng(5), 0.0).assign(stderr=0.002)
+    table.loc[7, ["loss", "stderr"]] = table["loss"].mean() + 0.3, 0.0
+    found = fit("mixture-ratio", table, bootstrap=0)
+    assert abs(found.predict(domain_ratio=0.5).value - (2 + 0.4 * 0.5**0.7)) < 0.01
+
+
+def test_noise_along_an_input_beside_standard_errors_is_said() -> None:
+    table = ratios(np.random.default_rng(6), 1.0).assign(stderr=0.002)
+    assert any(
+        "stderr was not used" in note
+        for note in fit("mixture-ratio", table, bootstrap=0, noise_by="domain_ratio").notes
+    )

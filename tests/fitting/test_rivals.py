@@ -11,7 +11,7 @@ import pytest
 from speciate.errors import UserError
 from speciate.fitting.fit import fit
 from speciate.fitting.result import errors_of
-from speciate.fitting.rivals import rivals, rivals_of
+from speciate.fitting.rivals import fittable, rivals, rivals_of
 from speciate.laws import LAWS
 
 
@@ -97,6 +97,38 @@ def test_which_laws_are_rivals() -> None:
     assert "accuracy-loss-linear" not in of_accuracy  # it reads the loss of the very run
     assert rivals_of("chinchilla+accuracy-loss-linear", rows) != []
     assert "kaplan" not in rivals_of("chinchilla", rows.drop(columns="tokens"))
+
+
+def test_laws_that_hold_at_one_value_of_what_varies_are_no_rivals() -> None:
+    rows = table()
+    assert not {"mixture-domain", "mixture-general"} & set(rivals_of("chinchilla", rows))
+    one = rows[rows["params"] == rows["params"].max()]
+    assert {"mixture-domain", "mixture-general"} <= set(rivals_of("chinchilla", one))
+    ratios = rows.assign(domain_ratio=np.tile([0.2, 0.4], 24))
+    assert "kaplan" not in rivals_of("d-cpt", ratios) and "kaplan" in rivals_of("chinchilla", rows)
+
+
+def test_a_rest_of_shares_follows() -> None:
+    rows = table().assign(share_a=0.2, share_b=0.3)
+    assert {"mixing", "optimal-mixture"} & set(rivals_of("chinchilla", rows))
+
+
+def test_laws_that_a_table_has_rows_for() -> None:
+    rows = table()
+    assert {"chinchilla", "kaplan", "loss-compute", "mixture-domain"} <= set(fittable(rows))
+    assert "loss-compute" in fittable(rows.drop(columns="flops"))
+    assert not {"mixing", "repetition", "d-cpt", "accuracy-compute", "cmr"} & set(fittable(rows))
+    assert "mixing" in fittable(rows.assign(share_a=0.2, share_b=0.8))
+    halves = pd.concat([rows.drop(columns="loss"), rows[["loss"]]])
+    assert fittable(halves) == []
+
+
+def test_what_holds_out_the_same_rows_is_told_once() -> None:
+    rows = table(6, 8)
+    diagonal = rows[np.arange(48) // 6 == np.arange(48) % 8]
+    labels = [split.held_out for split in rivals(["loss-compute", "kaplan"], diagonal).splits]
+    assert len(labels) == len(set(labels)) and any(", " in label for label in labels)
+    assert rivals(["kaplan", "chinchilla"], rows, holdout="params>6e9").splits[0].held_out == "params>6e9"
 
 
 def test_faults_of_the_user_are_named() -> None:

@@ -33,6 +33,39 @@ def test_every_bad_condition_is_named() -> None:
     assert len(caught.value.problems) == 3 and "did you mean 'tokens'" in text and "'many' is not one" in text
 
 
+def test_a_condition_may_speak_of_any_name_and_any_text() -> None:
+    runs = ["small, second", "large", "a=b", "it's"]
+    table = pd.DataFrame({"run": runs, "share_us-law": [0.1, 0.2, 0.3, 0.4]})
+    assert matching(table, 'run=="small, second", share_us-law<.3', "where").tolist() == [True, False, False, False]
+    assert matching(table, "run == 'large'", "where").tolist() == [False, True, False, False]
+    assert matching(table, "run!=a=b", "where").tolist() == [True, True, False, True]
+    assert matching(table, "run=it's", "where").tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("text", ["tokens>1 and tokens<9", "1<tokens<9", "tokens=>1", "tokens>", "1<tokens", ",", "x"])
+def test_what_cannot_be_read_is_said_with_how_to_write_it(text: str) -> None:
+    with pytest.raises(UserError, match="cannot read .*several with commas between them"):
+        matching(TABLE, text, "where")
+
+
+def test_text_has_no_order() -> None:
+    with pytest.raises(UserError, match="eval_on holds text, which has no order; write eval_on=="):
+        matching(TABLE, "eval_on>law", "where")
+
+
+def test_conditions_that_leave_nothing_are_refused() -> None:
+    with pytest.raises(UserError, match="no row has tokens>1e12"):
+        choose(LAW, TABLE, None, "tokens>1e12", None)
+    with pytest.raises(UserError, match="holds all rows out"):
+        choose(LAW, TABLE, None, None, "tokens>=0")
+
+
+def test_another_output_has_its_own_unit() -> None:
+    law = choose(LAWS["mixture-domain"], TABLE.assign(bits_per_byte=1.0), None, None, None, "bits_per_byte").law
+    assert {parameter.unit for parameter in law.parameters} & {"bits/byte", "nats/token"} == {"bits/byte"}
+    assert law.formula.startswith("bits_per_byte = ")
+
+
 def test_unusable_rows_are_left_out_and_counted() -> None:
     chosen = choose(LAW, TABLE, None, None, None)
     assert len(chosen.fitted) == 4 and chosen.left_out == {"loss is missing": 1, "tokens is 0": 1}
@@ -125,6 +158,8 @@ def test_flops_and_the_starting_loss_follow_from_other_columns() -> None:
     chosen = choose(LAWS["forgetting"], runs, None, None, None)
     assert chosen.left_out == {"tokens is 0": 4} and set(chosen.fitted["start_loss"]) == {3.0, 2.5}
     assert "rows of 0 tokens" in chosen.notes[0]
+    named_in_part = runs.assign(trunk=["a", None] * 6, eval_on="general")
+    assert set(choose(LAWS["forgetting"], named_in_part, None, None, None).fitted["start_loss"]) == {3.0, 2.5}
 
 
 def test_accuracies_near_chance_are_left_out_and_alone_are_not_decidable() -> None:

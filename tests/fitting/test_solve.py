@@ -180,7 +180,7 @@ def test_what_two_sizes_cannot_tell_apart_is_said() -> None:
     sizes, tokens = np.meshgrid([1e8, 1e9], np.geomspace(1e9, 1e11, 6))
     x = {"params": sizes.ravel(), "tokens": tokens.ravel()}
     found = solve(CHINCHILLA, x, CHINCHILLA.predict([1.8, 480.0, 2100.0, 0.35, 0.37], x))
-    assert "ill-conditioned" in found.status and "alpha" in found.status and "A" in found.status
+    assert "other values of E, A, alpha predict these rows alike" in found.status
 
 
 # laws.md section 2: turning points in units of 0.2e9 tokens at 12.5, 25, 33.3, 50 and 75 %; critical ratio at 100

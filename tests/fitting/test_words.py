@@ -39,7 +39,7 @@ def test_all_that_matters_on_one_screen(mixed: Fit) -> None:
     k = mixed.published["k"]
     assert f"{k['value']:.4g}" in lines[own + 2] and f"{k['low']:.4g} .. {k['high']:.4g}" in lines[own + 2]
     assert "changes with share_law" in line(lines, "noise:")
-    assert line(lines, "left out:") == "left out: 1 rows where loss is missing"
+    assert line(lines, "left out:") == "left out: 1 row where loss is missing"
     assert mixed.holdout is not None and f"{mixed.holdout.rows} rows" in line(lines, "held out:")
     assert "without row" in line(lines, "sensitivity:")
     assert lines[-1] == f"status: {mixed.status}"
@@ -65,6 +65,12 @@ def test_noise_and_notes_in_words(mixed: Fit) -> None:
     assert line(told, "noise:") == "noise: rows count by their stderr, beside run-to-run noise of 0.0012"
     assert line(told, "note:") == "note: flops were taken as 6 N D"
     assert not any(one.startswith("noise") for one in explain(replace(mixed, noise=Noise())))
+
+
+def test_rows_without_runs_are_not_called_runs_on_trunks(mixed: Fit) -> None:
+    assert evidence(mixed).startswith(f"fitted to {mixed.rows} rows, each a run of its own; typical error")
+    assert "rows, each a run of its own on 3 trunks" in evidence(replace(mixed, trunks=3))
+    assert evidence(replace(mixed, runs=7, trunks=3)).startswith(f"fitted to {mixed.rows} rows of 7 runs on 3 trunks")
 
 
 def test_what_no_interval_holds_is_not_claimed(mixed: Fit) -> None:

@@ -58,7 +58,7 @@ def test_rename_names_every_problem() -> None:
         "no column 'sed' is known to map to; did you mean 'seed'?",
         "'tokns' is mapped to params and tokens",
         "no column 'val_loss' to read 'perplexity' from; did you mean 'val loss'?",
-        "no column 'x' to read 'sed' from; name a column that the table has",
+        "no column 'x' to read 'sed' from; the table has 'tokns', 'loss', 'loss', 'val loss', 'a;b', 'params'",
         "'params' is both a column and mapped from 'tokns'",
         "column 'loss' appears 2 times",
         "unknown column 'val loss'",
@@ -76,8 +76,23 @@ def test_the_fields_short_names_are_understood() -> None:
 
 def test_thousands_of_unknown_columns_are_counted() -> None:
     _, problems = rename([f"c{i}" for i in range(3000)] * 2, {}, ["loss"], "x.csv")
-    assert len(problems) == 2 * (MANY + 1) + 1
+    assert len(problems) == MANY + 1 + 2 + 1  # repeated ones; the unknown in one, and how many more; the missing one
     assert "2,980 more unknown columns" in "\n".join(map(str, problems))
+
+
+def test_columns_that_resemble_none_are_told_together() -> None:
+    _, problems = rename(["subset", "width", "step", "run_name", "N, total"], {}, [], "x.csv")
+    assert [problem.what for problem in problems] == ["unknown column 'run_name'", "unknown columns 'subset', 'width', "
+                                                      "'step', 'N, total'"]  # fmt: skip
+    assert "map it with --columns run=run_name" in problems[0].fix and "remove them, or map them" in problems[1].fix
+
+
+def test_a_name_with_a_comma_stands_in_quotes() -> None:
+    assert parse_columns('params="N, total",loss=val=loss ✓') == {"params": "N, total", "loss": "val=loss ✓"}
+    _, problems = rename(["loss, mean"], parse_columns('loss="loss, mean"'), ["loss"], "x.csv")
+    assert problems == []
+    _, problems = rename(["tokens,"], {}, [], "x.csv")
+    assert """--columns 'tokens="tokens,"'""" in problems[0].fix
 
 
 def test_any_domain_has_a_share_column() -> None:

@@ -96,3 +96,10 @@ def test_any_bytes_load_or_are_refused(tmp_path_factory: pytest.TempPathFactory,
         assert len(names) == len(columns)
     except UserError as error:
         assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("text", ['{"format": "speciate fit 2", "a": [1, 2]}', " [[1, 2], [3, 4]]"])
+def test_json_is_no_table(tmp_path: Path, text: str) -> None:
+    (tmp_path / "fit.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="is JSON and no table; .* goes to speciate predict"):
+        load(tmp_path / "fit.json")

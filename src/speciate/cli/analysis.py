@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from speciate.cli.output import DONE, Bootstrap, Columns, Json, Level, Seed, emit, lines_of, number, screen, table
+from speciate.cli.output import (
+    DONE,
+    Bootstrap,
+    Columns,
+    Json,
+    Level,
+    Seed,
+    emit,
+    keeps_apart,
+    lines_of,
+    number,
+    screen,
+    table,
+)
 from speciate.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -103,6 +117,8 @@ def fit(
     from speciate.fitting.fit import fit as fit_law
 
     chosen = _law(law)
+    if problems := keeps_apart(out, [file]):
+        raise UserError(problems)
     rows = read_rows(file, columns, _needed(chosen, output))
     shared: dict[str, Any] = {
         "eval_on": eval_on,
@@ -114,8 +130,9 @@ def fit(
         "level": level,
         "seed": seed,
     }
+    others = [] if rivals is None else _rivals(chosen, rivals, rows, shared)  # its faults are told before the work
     result = fit_law(chosen.name, rows, bootstrap=bootstrap, noise_by=noise_by, intervals=intervals.value, **shared)
-    found = None if rivals is None else _compared(chosen, rivals, rows, shared)
+    found = _compared([chosen.name, *others], rows, shared) if others else None
     if out is not None:
         result.save(out)
     if as_json:
@@ -144,9 +161,14 @@ def predict(
     predicted = (saved.predict_mean if mean else saved.predict)(**points)
     rows: list[dict[str, float | None]] = []
     for i, value in enumerate(predicted.value):
+        point = {name: column[i] for name, column in points.items()}
+        if not math.isfinite(value):
+            where = ", ".join(f"{name}={given:g}" for name, given in point.items())
+            raise UserError(Problem(f"{saved.law_name} has no finite value there", where, "check the units"))
         ends = {"low": predicted.low, "high": predicted.high}
-        bounds = {name: None if end is None else float(end[i]) for name, end in ends.items()}
-        rows.append({**{name: column[i] for name, column in points.items()}, "value": float(value), **bounds})
+        bounds = {name: None if end is None or not math.isfinite(end[i]) else float(end[i])
+                  for name, end in ends.items()}  # fmt: skip
+        rows.append({**point, "value": float(value), **bounds})
     if as_json:
         emit({"rows": rows})
     else:
@@ -166,20 +188,29 @@ def _needed(law: Law, output: str | None) -> list[str]:
     return [*reads, output if output in LOSSES else law.output]  # another name is refused, with what it may be
 
 
-def _compared(law: Law, names: str, rows: pd.DataFrame, options: dict[str, Any]) -> Comparison:
-    """The law beside its rivals, on rows that none has seen."""
-    from speciate.fitting.rivals import rivals, rivals_of
+def _rivals(law: Law, names: str, rows: pd.DataFrame, options: dict[str, Any]) -> list[str]:
+    """The laws to compare with: those named, or all that the rows can be fitted with."""
+    from speciate.fitting.rivals import check, entered, rivals_of
+    from speciate.fitting.select import matching
 
     if names == ALL:
-        seen = rows if options["output"] is None else rows.assign(**{law.output: rows[options["output"]]})
-        others = rivals_of(law.name, seen)
+        seen = rows if options["output"] not in rows else rows.assign(**{law.output: rows[options["output"]]})
+        others = rivals_of(law.name, seen[matching(seen, options["where"], "where")] if options["where"] else seen)
         if not others:
-            raise UserError(Problem("no other law can be fitted to this table", "--rivals", "leave it out"))
-    else:
-        others = [name for part in names.split(",") if (name := part.strip()) and name != law.name]
-        if not others:
-            raise UserError(Problem(f"{names!r} names no other law", "--rivals", "name laws as in kaplan,repetition"))
-    return rivals([law.name, *dict.fromkeys(others)], rows, **options)
+            raise UserError(Problem("no other law can be fitted to these rows", "--rivals", "leave it out"))
+        return others
+    others = [name for part in names.split(",") if (name := part.strip()) and name != law.name]
+    if not others:
+        raise UserError(Problem(f"{names!r} names no other law", "--rivals", "name laws as in kaplan,repetition"))
+    check([entered(name) for name in (law.name, *others)])
+    return list(dict.fromkeys(others))
+
+
+def _compared(names: list[str], rows: pd.DataFrame, options: dict[str, Any]) -> Comparison:
+    """Laws side by side, on rows that none has seen."""
+    from speciate.fitting.rivals import rivals
+
+    return rivals(names, rows, **options)
 
 
 def _fit_json(result: Fit, found: Comparison | None) -> dict[str, Any]:

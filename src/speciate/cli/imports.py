@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speciate.cli.output import DONE, Json, emit
+from speciate.cli.output import DONE, Json, emit, keeps_apart
 from speciate.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def import_logs(
 
     mapped, problems = parse_pairs(columns or [], "--columns")
     fixed, more = parse_pairs(constants or [], "--set")
-    problems += more
+    problems += [*more, *keeps_apart(out, sources)]
     if out.suffix.lower() not in SUFFIXES:
         problems.append(Problem(f"{out} ends in neither .csv nor .parquet", "--out", "name a .csv or .parquet file"))
     try:

@@ -6,6 +6,7 @@ Nothing heavy is imported here: a verb imports what it needs when it is called, 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -68,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a name or a sign that the terminal has no letters for
     try:
         code = typer.main.get_command(build()).main(args=arguments, prog_name="speciate", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # the shell may have closed it
+            sys.stdout.flush()
         if code == STOPPED:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else DONE
@@ -81,7 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             emit({"status": f"not decidable: {error.reason}", "reason": error.reason, "remedy": error.remedy})
         return NOT_DECIDABLE
     except (KeyboardInterrupt, typer.Abort):
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        verb = next((word for word in arguments if not word.startswith("-")), "")
+        onward = "goes on from here" if verb in ("run", "demo") else "begins anew"
+        print(f"Stopped. The same command {onward}.", file=sys.stderr)
+        if as_json:
+            emit({"status": "stopped"})
         return STOPPED
     except (BrokenPipeError, SystemExit):  # the reader has gone, as in: speciate laws | head -1 (click exits then)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
@@ -106,7 +112,8 @@ def _other(error: Exception, as_json: bool, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     if (refused := machine_problem(error)) is not None:
-        show_problems((refused,), as_json)
+        with contextlib.suppress(OSError):  # it may be stdout that the machine refuses to write
+            show_problems((refused,), as_json)
         return USER_ERROR
     hint = "" if debug else "; speciate --debug ... prints where"
     print(f"This is a fault of Speciate's: {type(error).__name__}: {error}{hint}", file=sys.stderr)

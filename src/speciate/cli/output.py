@@ -12,6 +12,8 @@ import typer
 from speciate.errors import Problem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
 DONE, OURS, USER_ERROR, NOT_DECIDABLE = 0, 1, 2, 3
@@ -24,7 +26,7 @@ ENDLESS = 10_000
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")]
 Columns = Annotated[str | None, typer.Option(help="Your names of columns, as in params=N,tokens=D.")]
 Level = Annotated[float, typer.Option(help="Coverage of the intervals.", min=0.5, max=0.999)]
-Bootstrap = Annotated[int, typer.Option(help="Draws behind the intervals.", min=10)]
+Bootstrap = Annotated[int, typer.Option(help="Draws behind the intervals; 0: none.", min=0)]
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn.", min=0)]
 
 
@@ -32,7 +34,7 @@ def emit(value: dict[str, Any]) -> None:
     """Print the one JSON object of a verb. Numpy scalars are numbers; NaN is ours to prevent, so it is an error."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain)
     try:
-        text.encode(sys.stdout.encoding or "utf-8")
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")  # stdout is None where the shell closed it
     except UnicodeEncodeError:  # a terminal without these letters, or a file name that is not UTF-8
         text = json.dumps(value, allow_nan=False, default=_plain)
     print(text)
@@ -65,7 +67,7 @@ def screen() -> int | None:
     """Columns of the terminal that stdout is; None where it is a file or a pipe, whose lines are not broken."""
     import shutil
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
 
 
 def lines_of(lines: Iterable[str], width: int | None, indent: int | None = None) -> list[str]:
@@ -88,6 +90,13 @@ def lines_of(lines: Iterable[str], width: int | None, indent: int | None = None)
                              break_on_hyphens=False)  # fmt: skip
 
     return [part for line in lines for part in broken(line)]
+
+
+def keeps_apart(out: Path | None, sources: Iterable[Path]) -> list[Problem]:
+    """A problem if what is written would take the place of what is read."""
+    if out is None or out.resolve() not in [source.resolve() for source in sources]:
+        return []
+    return [Problem(f"{out} is what is read", "--out", "name another file")]
 
 
 def show_problems(problems: tuple[Problem, ...], as_json: bool) -> None:

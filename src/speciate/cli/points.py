@@ -56,7 +56,11 @@ def from_words(words: list[str], names: list[str], saved: Fit) -> Points:
 
     where, point, problems = "command line", dict[str, list[float]](), []
     for word in words:
-        name, _, text = word.partition("=")
+        name, equals, text = word.partition("=")
+        if not equals:
+            fix = "give a table alone, or words as in params=1e9" if Path(word).suffix else "write name=number"
+            problems.append(Problem(f"{word!r} is not name=number", where, fix))
+            continue
         column = column_of(name)
         if name in point:
             problems.append(Problem(f"{name} is given twice", where, "give it once"))
@@ -64,7 +68,8 @@ def from_words(words: list[str], names: list[str], saved: Fit) -> Points:
             point[name] = [float(text)]
         except ValueError:
             point[name] = [math.nan]
-            problems.append(Problem(f"{word!r} is not name=number", where, f"for instance {names[0]}=1e9"))
+            example = f"{name if name in names else names[0]}=1e9"
+            problems.append(Problem(f"{word!r} is not name=number", where, f"for instance {example}"))
         if name not in names:
             problems.append(Problem(f"the law has no input {name!r}", where, f"it has {', '.join(names)}"))
         elif column is not None and column.high is not None and point[name][0] > column.high:

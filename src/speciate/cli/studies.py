@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from speciate.cli.output import DONE, Columns, Json, Seed, console, emit, number, table
 
+SHOWN = 30  # values of a column that are printed
 STUDY_FILES = ("resolved.yaml", "ledger.parquet", "plan.json", "comparison.json", "tree.json", "cost.json")
 
 
@@ -75,8 +76,15 @@ def validate(
         emit(found)
     else:
         for key, value in found.items():
-            print(f"{key:<16}{', '.join(map(str, value)) if isinstance(value, list) else value}")
+            print(f"{key:<16}{_listed(value) if isinstance(value, list) else value}")
     return DONE
+
+
+def _listed(values: list[Any]) -> str:
+    """Values on one line, the first of many; --json has all."""
+    told = [number(value) if isinstance(value, float) else str(value) for value in values[:SHOWN]]
+    more = f" and {len(values) - SHOWN:,} more" if len(values) > SHOWN else ""
+    return ", ".join(told) + more if told else "none"
 
 
 def report(

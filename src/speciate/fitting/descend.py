@@ -104,8 +104,10 @@ def objective_at(law: Law, rows: Rows, theta: Array, loss: Loss) -> Array:
     return loss.total(law.value_scaled(theta, rows.x), rows.y, rows.weights)
 
 
-def descend(law: Law, rows: Rows, start: Array, loss: Loss) -> Descent:
+def descend(law: Law, rows: Rows, start: Array, loss: Loss, exact: float = EXACT) -> Descent:
     """Minimise from start (B, P); every fit stops on its own predicted decrease.
+
+    ``exact``: or where predictions would move by less than this share of the spread of y.
 
     A step solves (H + damping M) d = -g, g and H = J' diag(w rho'') J of the objective and
     M = J' diag(w rho'/r) J >= H its majoriser (iteratively reweighted least squares): damping 1
@@ -117,7 +119,7 @@ def descend(law: Law, rows: Rows, start: Array, loss: Loss) -> Descent:
     size, width = free.shape
     now = Descent(free, np.full(size, np.inf), np.zeros(size, dtype=bool), np.zeros(size, dtype=int))
     damping = np.full(size, DAMPING)
-    enough = EXACT**2 * spread(rows, loss)
+    enough = exact**2 * spread(rows, loss)
     room = int(np.clip(CACHED // (rows.weights.shape[1] * width), FEWEST, MOST))
     active, entered = np.arange(0), 0
     while len(active) or entered < size:

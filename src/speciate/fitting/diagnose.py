@@ -12,6 +12,8 @@ NEAR_BOUND = 1e-3  # share of the range that counts as on the bound
 FAR = 1e3  # times the range searched, beyond which a positive parameter has run away
 UNSEEN = 1e-9
 VANISHED = 1e-6  # share of the prediction below which a term plays no part
+BLIND = 1e-8  # singular value, of the largest, below which the rows do not see a direction at all
+PART = 1e-3  # of such a direction, from which a parameter takes part in it
 ILL = 1e4  # condition of the Jacobian with unit columns; 230 on the Chinchilla points, 60-600 on mixtures (measured)
 
 
@@ -47,6 +49,24 @@ def unseen(law: Law, theta: Array, x: Mapping[str, Array]) -> list[str]:
     return [law.names[column] for column in law.nonlinear if moves[column] < UNSEEN]
 
 
+def undetermined(law: Law, theta: Array, x: Mapping[str, Array]) -> list[str]:
+    """Parameters that can change, alone or together, without moving any row's prediction: no interval is theirs.
+
+    Two sizes and a power law of size with a floor: exponent, factor and floor have a curve of equally good values.
+    """
+    _, slopes = law.jacobian(theta, x)
+    idle = unseen(law, theta, x)
+    kept = [column for column, name in enumerate(law.names) if name not in idle]
+    lengths = np.linalg.norm(slopes[:, kept], axis=0)
+    unit = slopes[:, kept] / np.where(lengths > 0, lengths, 1.0)
+    if not kept or not np.isfinite(unit).all():
+        return idle
+    _, scales, directions = np.linalg.svd(np.linalg.qr(unit, mode="r"))
+    blind = directions[int(np.sum(scales > BLIND * scales[0])) :]
+    free = np.abs(blind).max(axis=0, initial=0.0) > PART
+    return [name for name in law.names if name in idle or (name in [law.names[kept[i]] for i in np.flatnonzero(free)])]
+
+
 def traded(law: Law, theta: Array, x: Mapping[str, Array]) -> tuple[float, list[str]]:
     """Condition of the Jacobian with columns of unit length, and the parameters that trade off most.
 
@@ -65,7 +85,8 @@ def traded(law: Law, theta: Array, x: Mapping[str, Array]) -> tuple[float, list[
 def describe(law: Law, theta: Array, x: Mapping[str, Array], converged: bool) -> str:
     """The status of an optimum: "converged", or what to beware of.
 
-    "on a bound: alpha = 3", "ill-conditioned: p and b trade off, read predictions rather than them",
+    "on a bound: alpha = 3", "not identifiable: other values of A, alpha predict these rows alike",
+    "ill-conditioned: p and b trade off, read predictions rather than them",
     "not converged: ..."; several are joined with "; ".
     """
     if not np.isfinite(theta).all():
@@ -79,8 +100,11 @@ def describe(law: Law, theta: Array, x: Mapping[str, Array], converged: bool) ->
         notes.append(
             f"not identifiable: {', '.join(idle)} {'plays' if len(idle) == 1 else 'play'} no part in these rows"
         )
+    loose = [name for name in undetermined(law, theta, x) if name not in unseen(law, theta, x)]
+    if loose:
+        notes.append(f"not identifiable: other values of {', '.join(loose)} predict these rows alike")
     condition, names = traded(law, theta, x)
-    if condition > ILL and len(names) > 1:
+    if condition > ILL and len(names) > 1 and not loose:
         together = f"{', '.join(names[:-1])} and {names[-1]}"
         notes.append(f"ill-conditioned: {together} trade off, read predictions rather than them")
     return "; ".join(notes) or "converged"

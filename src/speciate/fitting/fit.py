@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from speciate.errors import NotDecidable, Problem, UserError
+from speciate.fitting.diagnose import undetermined
 from speciate.fitting.noise import Noise, along, from_stderr
 from speciate.fitting.objective import Loss
 from speciate.fitting.replicates import Weighted, doubts, resampled
@@ -25,6 +26,7 @@ from speciate.laws.law import Array, Law, Objective
 __all__ = ["Fit", "Holdout", "Prediction", "fit", "load_fit"]
 
 FAR = 30.0  # an input whose typical value is this many times its unit, or a part of it, gets another unit
+LEAST_DELTA = 1e-12  # a corner in which no residual's digits are left
 SHOWN = 2000  # rows a fit keeps for plots
 
 
@@ -127,7 +129,8 @@ def assembled(
         r2=r2,
         eval_on=chosen.eval_on,
         left_out=chosen.left_out,
-        notes=chosen.notes,
+        notes=(*chosen.notes, *ignored(chosen.fitted, noise)),
+        undetermined=tuple(undetermined(law, found.theta, x)),
         level=level,
         seed=seed,
         defaults={g.name: float(x[g.name][0]) for g in law.inputs if g.values == 1 and np.ptp(x[g.name]) == 0},
@@ -137,11 +140,15 @@ def assembled(
 
 
 def stderr_of(rows: pd.DataFrame, y: Array, loss: Loss) -> Array | None:
-    """Standard errors in the space of the residuals (n,), NaN where missing; None if fewer than half are known."""
+    """Standard errors in the space of the residuals (n,), NaN where missing; None if fewer than half are known.
+
+    0 counts as missing: all questions right, or one seed; nothing is measured exactly.
+    """
     if "stderr" not in rows.columns:
         return None
     given = rows["stderr"].to_numpy(dtype=float, na_value=np.nan)
-    if np.mean(np.isfinite(given)) < 0.5 or not np.nanmax(given) > 0:
+    given = np.where(np.isfinite(given) & (given > 0), given, np.nan)
+    if np.mean(np.isfinite(given)) < 0.5:
         return None
     return np.asarray(given / y if loss.logarithmic else given)
 
@@ -170,16 +177,37 @@ def weighed(
 def check(bootstrap: int, level: float, delta: float, intervals: Intervals) -> None:
     """Raise UserError, once, for options that make no sense."""
     problems = []
+    fewest = fewest_draws(level) if 0 < level < 1 else 1
     if bootstrap < 0:
         problems.append(Problem(f"bootstrap is {bootstrap}", "options", "use 0 (no intervals) or about 1000"))
+    elif 0 < bootstrap < fewest:
+        what = f"{bootstrap} draws have no {level:g} interval"
+        problems.append(Problem(what, "options", f"use 0 (no intervals) or at least {fewest}"))
     if not 0 < level < 1:
         problems.append(Problem(f"level is {level}", "options", "use a share between 0 and 1, such as 0.9"))
-    if not delta > 0:
-        problems.append(Problem(f"delta is {delta}", "options", "use a positive corner, such as 0.001"))
+    if not LEAST_DELTA <= delta < math.inf:
+        fix = f"use a corner of at least {LEAST_DELTA:g}, such as 0.001; objective squared has none"
+        problems.append(Problem(f"delta is {delta}", "options", fix))
     if intervals not in get_args(Intervals):
         problems.append(Problem(f"intervals is {intervals!r}", "options", f"use {' or '.join(get_args(Intervals))}"))
     if problems:
         raise UserError(problems)
+
+
+def fewest_draws(level: float) -> int:
+    """So many that one is expected beyond either end of the interval.
+
+    >>> fewest_draws(0.9)
+    20
+    """
+    return math.ceil(2 / (1 - level) - 1e-6)
+
+
+def ignored(rows: pd.DataFrame, noise: Noise) -> tuple[str, ...]:
+    """A note where standard errors stand beside a noise that was asked for otherwise."""
+    if noise.column is None or "stderr" not in rows.columns or not rows["stderr"].notna().any():
+        return ()
+    return (f"stderr was not used: rows count by a noise that changes with {noise.column}",)
 
 
 def rescaled(law: Law, x: dict[str, Array]) -> Law:
@@ -205,5 +233,6 @@ def held_out(result: Fit, rows: pd.DataFrame | None) -> Holdout | None:
     mae, mre, r2 = errors_of(np.asarray(guess.value), y)
     inside = None
     if guess.low is not None and guess.high is not None:
-        inside = float(np.mean((guess.low <= y) & (y <= guess.high)))
+        known = np.isfinite(guess.low) & np.isfinite(guess.high)
+        inside = float(np.mean(((guess.low <= y) & (y <= guess.high))[known])) if known.any() else None
     return Holdout(len(y), mae, mre, r2, inside)

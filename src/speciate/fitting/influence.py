@@ -71,7 +71,10 @@ class Sensitivity:
 
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""
-        spans = {name: {"low": low, "high": high} for name, (low, high) in self.intervals.items()}
+        spans = {
+            name: {"low": low, "high": high} if low < high else {"low": None, "high": None}
+            for name, (low, high) in self.intervals.items()
+        }
         return {**asdict(self), "intervals": spans}
 
     def words(self, labels: Sequence[str] | None = None) -> str:
@@ -238,6 +241,7 @@ def spans_of(
     quantile, spans = float(ndtri((1 + level) / 2)), {}
     for name, value, wide in zip(law.names, best.tolist(), deviation.tolist(), strict=True):
         low, high = (intervals or {}).get(name, (None, None))
+        wide = wide if np.isfinite(wide) else 0.0  # a parameter that rows of all magnitudes leave open
         spans[name] = (value - quantile * wide, value + quantile * wide)
         if low is not None and high is not None:
             spans[name] = (float(low), float(high))

@@ -8,7 +8,9 @@ import numpy as np
 
 from speciate.laws.law import Array
 
-FAINT = 1e-3  # residuals are read no smaller than this share of the typical one: an exact hit is luck
+FAINT = (
+    0.2  # residuals are read no smaller than this share of the typical one: an exact hit is luck, and a far logarithm
+)
 STEEP = 3.0  # noise may change by at most exp(3) over the rows
 
 
@@ -55,13 +57,18 @@ def along(column: str, z: Array, residuals: Array) -> Noise:
 def from_stderr(stderr: Array, residuals: Array) -> tuple[Noise, Array]:
     """Scales (n,), of mean square 1, from standard errors (n,; NaN counts as the median) and residuals (n,).
 
-    What the residuals show beyond the standard errors is run-to-run noise, the same for all rows:
-    its variance is the squared 1.4826 median |residual| less the mean squared standard error, at least 0.
+    What the residuals show beyond the standard errors is run-to-run noise b, the same for all rows: with it half
+    of the residuals lie within .6745 of sqrt(stderr^2 + b^2), without it fewer; at least 0. A mean of squares would
+    let one row with a large standard error hide the noise of all others.
     """
     known = np.where(np.isfinite(stderr), stderr, np.nanmedian(stderr))
-    shown = (1.4826 * float(np.median(np.abs(residuals)))) ** 2
-    between = max(shown - float(np.mean(known**2)), 0.0)
-    variance = known**2 + between
-    if not (variance > 0).all():
-        variance = variance + max(float(variance.max()), 1.0) * 1e-6
-    return Noise(stderr=True, between=float(np.sqrt(between))), np.sqrt(variance / variance.mean())
+    size = 1.4826 * np.abs(residuals)
+    low, high = 0.0, float(np.median(size))  # with b as high as that, at least half lie within
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if np.median(size / np.hypot(known, middle)) <= 1 else (middle, high)
+    between = 0.0 if np.median(size / known) <= 1 else high
+    variance = known**2 + between**2
+    typical = float(np.median(variance))  # a row a thousand times more exact than half of them is not believed
+    variance = np.maximum(variance, 1e-6 * typical)
+    return Noise(stderr=True, between=between), np.sqrt(variance / variance.mean())

@@ -19,7 +19,7 @@ from scipy.special import stdtrit
 from speciate.fitting.curvature import curvature
 from speciate.fitting.objective import Loss
 from speciate.fitting.solve import solve_batch
-from speciate.fitting.space import from_free, to_free
+from speciate.fitting.space import LOG_FLOOR, from_free, to_free
 from speciate.laws.law import Array, Input, Inputs, Law, Link, Parameter
 
 HELD = "held parameter"
@@ -146,6 +146,7 @@ class Search:
     def share(self) -> float:
         """The largest part that a linear parameter has in a prediction (before any link)."""
         theta = from_free(self.law, self.free)[0]
+        theta[self.column] = theta[self.column] or LOG_FLOOR  # at rest: as faint as its coordinate says
         parts = self.law.basis(theta[list(self.law.nonlinear)], self.x) * theta[list(self.law.linear)]
         part = np.abs(parts[:, self.law.linear.index(self.column)])
         return float(np.max(part / np.maximum(np.abs(parts.sum(axis=1)), 1e-300)))

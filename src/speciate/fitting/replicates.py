@@ -7,17 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from speciate.fitting.curvature import curvature
-from speciate.fitting.descend import Rows
+from speciate.fitting.descend import Rows, descend
 from speciate.fitting.objective import Loss
 from speciate.fitting.resample import Units, cluster_weights
 from speciate.fitting.solve import solve_batch
 from speciate.fitting.space import from_free, to_free
-from speciate.fitting.spread import spread_of
+from speciate.fitting.spread import Spread, spread_of
 from speciate.laws.law import Array, Law
 
 FEWEST = 0.5  # share of refits that must be finite
 FEW = 8  # independent units below which an interval is called rough
 WORK = 30_000_000  # draws times rows beyond which refits are linearised: about half a minute of one core
+CELLS = 2_000_000  # draws times rows held at a time
+CLOSE = 1e-4  # share of the spread of y to which widened predictions are met: the digits an interval is told in
+FAINT = 1e-3  # growth of a direction that nobody sees
 TALL = 50_000  # rows beyond which they are linearised however few the draws: memory
 
 
@@ -62,15 +65,33 @@ def resampled(rows: Weighted, theta: Array, independent: Units, count: int, seed
         weights = cluster_weights(independent.ids, count, rng) * rows.weights
         draws, objectives = solve_batch(law, rows.x, rows.y, weights, theta, loss.kind, loss.delta)
         draws = draws[np.isfinite(objectives) & np.isfinite(draws).all(axis=1)]
-        moves, note = to_free(law, draws) - free, ""
+        draws, note = spreaded(rows, theta, draws, spread), ""
     else:
         moves = linearised(rows, theta, independent, count, rng)
+        draws = from_free(law, free + moves @ spread.turn.T)[0]
         note = f"intervals by one Newton step for each of {count} resamplings, as there are {len(rows.y):,} rows"
-    draws = from_free(law, free + moves @ spread.turn.T)[0]
     draws = draws[np.isfinite(draws).all(axis=1)]
     if len(draws) < max(1, FEWEST * count):
         return Resampled(None, residuals, note="no interval: refits to resampled runs have no finite parameters")
     return Resampled(draws, spread.residuals, spread.inward, spread.shares, note)
+
+
+def spreaded(rows: Weighted, theta: Array, draws: Array, spread: Spread) -> Array:
+    """Draws (B, P) that predict the rows as far from the optimum as leverage asks: refits to those predictions."""
+    law, exact = rows.law, Loss(rows.loss.kind, np.inf)
+    if np.abs(spread.farther - np.eye(len(spread.farther))).max(initial=0.0) < FAINT:
+        return draws
+    before, moved = law.predict(theta, rows.x), np.array(draws)
+    size = max(1, CELLS // len(rows.y))
+    for first in range(0, len(draws), size):
+        part = slice(first, first + size)
+        value = law.predict(draws[part], rows.x)
+        more = spread.extra(exact.residual(value, before))
+        target = value * np.exp(more) if exact.logarithmic else value + more
+        again = Rows(law.scaled(rows.x), target, np.broadcast_to(rows.weights, target.shape))
+        found = descend(law, again, draws[part], exact, CLOSE)
+        moved[part] = np.where(np.isfinite(found.objective)[:, None], found.theta, draws[part])
+    return moved
 
 
 def linearised(rows: Weighted, theta: Array, independent: Units, count: int, rng: np.random.Generator) -> Array:

@@ -20,18 +20,23 @@ from speciate.fitting.profile import Interval
 from speciate.fitting.scrutiny import Used, profiles_of, sensitivity_of
 from speciate.fitting.space import from_free, to_free
 from speciate.fitting.spread import degrees, gradients, t_over_normal
+from speciate.fitting.usable import WHOLE, is_share
 from speciate.laws.law import Array, Law, Objective
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 Intervals = Literal["bootstrap", "profile"]
+OPEN = 1e-5  # share of a prediction's gradient in directions that the rows do not see, from which it has no interval
 CHUNK = 2000  # predicted rows at a time, times the draws
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A value with its interval: floats, or arrays (n,). low and high are None without an interval."""
+    """A value with its interval: floats, or arrays (n,). low and high are None without an interval.
+
+    Where some of many have none, low and high are NaN there: the rows leave the law's value there open.
+    """
 
     value: Any
     low: Any
@@ -65,7 +70,8 @@ class Fit:
     corrected for leverage; ``objective`` summed over rows. ``inward`` and ``shares`` are what
     speciate.fitting.spread needs to count degrees of freedom. ``left_out`` counts rows not used, by
     reason, ``notes`` say what was derived. ``defaults`` are inputs that held one value over the rows
-    and need not. ``profiles`` are the parameters' intervals where they are not the draws'. ``used``, the
+    and need not. ``profiles`` are the parameters' intervals where they are not the draws'.
+    ``undetermined`` parameters have equally good values without end, and no interval. ``used``, the
     rows, is lost when a fit is saved. ``status`` is a sentence; "converged" if all is well.
     """
 
@@ -94,6 +100,7 @@ class Fit:
     defaults: dict[str, float] = field(default_factory=dict)
     shown: Shown | None = None
     profiles: dict[str, Interval] | None = None
+    undetermined: tuple[str, ...] = ()
     used: Used | None = None
     holdout: Holdout | None = None
     seconds: float = 0.0
@@ -119,7 +126,12 @@ class Fit:
             return {name: {"value": float(value), "low": None, "high": None} for name, value in values}
         bounds, _ = from_free(self.law, np.quantile(self._free_draws(np.eye(len(self.theta))), self.tails, axis=0))
         columns = zip(self.law.names, self.theta, *bounds, strict=True)
-        return {name: {"value": float(v), "low": float(lo), "high": float(hi)} for name, v, lo, hi in columns}
+        return {
+            name: {"value": float(v), "low": None, "high": None}
+            if name in self.undetermined
+            else {"value": float(v), "low": float(lo), "high": float(hi)}
+            for name, v, lo, hi in columns
+        }
 
     @property
     def published(self) -> dict[str, dict[str, float | None]]:
@@ -134,13 +146,20 @@ class Fit:
                 from_free(self.law, self._free_draws(np.eye(len(self.theta))))[0]
             ).items():
                 known = values[np.isfinite(values)]
-                if len(known):
+                if len(known) and not self._loose(name):
                     low, high = np.quantile(known, self.tails)
                     found[name] |= {"low": float(low), "high": float(high)}
         return {
             name: {k: None if v is None or not np.isfinite(v) else v for k, v in one.items()}
             for name, one in found.items()
         }
+
+    def _loose(self, constant: str) -> bool:
+        """Whether a constant of the source depends on parameters that the rows leave open."""
+        moved = self.theta.copy()
+        moved[[self.law.names.index(name) for name in self.undetermined]] *= 1.001
+        now, then = self._published(self.theta)[constant], self._published(moved)[constant]
+        return bool(np.abs(then - now) > 1e-9 * np.abs(now))
 
     def _published(self, theta: Array) -> Mapping[str, Array]:
         assert self.law.published is not None
@@ -171,6 +190,9 @@ class Fit:
         if self.used is None:
             return None
         spans = {name: (found["low"], found["high"]) for name, found in self.parameters.items()}
+        for name in self.undetermined:  # no width to measure a move by
+            value = self.parameters[name]["value"]
+            spans[name] = (value, value)
         return sensitivity_of(self.used, self.theta, spans, self.level)
 
     def profiled(self) -> Fit:
@@ -198,6 +220,9 @@ class Fit:
         return self._predict(inputs, with_noise=False)
 
     def _predict(self, inputs: dict[str, ArrayLike], with_noise: bool) -> Prediction:
+        if "share_rest" in self.scales and "share_rest" not in inputs:
+            named = [np.asarray(given, dtype=float) for name, given in inputs.items() if name.startswith("share_")]
+            inputs = {**inputs, "share_rest": np.maximum(1.0 - sum(named, start=np.zeros(())), 0.0)}
         x = self._checked({**self.defaults, **inputs})
         scalar = all(np.ndim(inputs.get(name, 0.0)) == 0 for name in x)
         with np.errstate(all="ignore"):
@@ -210,7 +235,10 @@ class Fit:
             part = slice(first, first + CHUNK)
             local = {name: values[part] for name, values in x.items()}
             low[part], high[part] = self._interval(local, value[part], rng if with_noise else None)
-        return Prediction(float(value[0]), float(low[0]), float(high[0])) if scalar else Prediction(value, low, high)
+        if not scalar:
+            return Prediction(value, low, high)
+        known = np.isfinite(low[0]) and np.isfinite(high[0])
+        return Prediction(float(value[0]), *((float(low[0]), float(high[0])) if known else (None, None)))
 
     def _interval(self, x: dict[str, Array], value: Array, rng: np.random.Generator | None) -> tuple[Array, Array]:
         """Ends (m,) for predictions (m,): draws widened about the prediction, then a new run's noise."""
@@ -219,7 +247,8 @@ class Fit:
         with np.errstate(all="ignore"):
             moved = self.law.predict(self.draws, x)
         rows = Rows(self.law.scaled(x), np.abs(value) + 1.0, np.ones((1, len(value))))  # slopes do not read y
-        wide = self._widening(gradients(self.law, self.theta, rows, loss))
+        slopes = gradients(self.law, self.theta, rows, loss)
+        wide = self._widening(slopes)
         extra: Array | float = 0.0
         if rng is not None:
             extra = self.residuals[rng.integers(len(self.residuals), size=moved.shape)] * self.noise.scale(x)
@@ -228,8 +257,20 @@ class Fit:
                 spread = value * np.exp(np.log(np.maximum(moved, 1e-300) / value) * wide + extra)
             else:
                 spread = value + (moved - value) * wide + extra
+            if self.law.output == "accuracy":
+                legal = (value >= 0) & (value <= 1)  # elsewhere the law has left what it can say
+                spread = np.where(legal, np.clip(spread, 0.0, 1.0), spread)
             low, high = np.quantile(spread, self.tails, axis=0)
-        return low, high
+        unknown = self._open(slopes)
+        return np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
+
+    def _open(self, slopes: Array) -> Array:
+        """Which predictions hang on what the rows do not see, from their gradients (m, P): (m,) bool."""
+        if self.inward is None or self.inward.shape[1] == len(self.theta):
+            return np.zeros(len(slopes), dtype=bool)
+        seen = self.inward / np.linalg.norm(self.inward, axis=0)
+        off = np.linalg.norm(slopes - slopes @ seen @ seen.T, axis=1)
+        return np.asarray(off > OPEN * np.linalg.norm(slopes, axis=1))
 
     def _checked(self, inputs: dict[str, ArrayLike]) -> dict[str, Array]:
         names, problems = [given.name for given in self.law.inputs], []
@@ -245,10 +286,18 @@ class Fit:
             if name not in names:
                 fix = f"the law reads {', '.join(names)}"
                 problems.append(Problem(f"{name} is not an input", f"predict {self.law_name}", fix))
+            elif is_share(name) and np.max(inputs[name], initial=0.0) > 1:
+                what, fix = f"{name} is a share and above 1", "use a number from 0 to 1 (30 % is 0.3)"
+                problems.append(Problem(what, f"predict {self.law_name}", fix))
         if problems:
             raise UserError(problems)
         arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(inputs[name], dtype=float)) for name in names))
-        return dict(zip(names, arrays, strict=True))
+        x = dict(zip(names, arrays, strict=True))
+        whole = sum((values for name, values in x.items() if name.startswith("share_")), start=np.zeros(1))
+        if np.max(whole, initial=0.0) > 1 + WHOLE:
+            what = f"shares sum to {np.max(whole):.4g}"
+            raise UserError(Problem(what, f"predict {self.law_name}", "let them sum to at most 1"))
+        return x
 
     def to_json(self) -> dict[str, Any]:
         """The fit as the command line prints it: numbers in the tables' units, missing is null."""

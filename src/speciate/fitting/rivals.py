@@ -18,7 +18,8 @@ from speciate.fitting.chain import Chain, common, fit_chain, inputs_of, link_of,
 from speciate.fitting.fit import Fit, fit
 from speciate.fitting.scores import Split, scored, told
 from speciate.fitting.select import MEASURED, matching, named
-from speciate.fitting.usable import derived
+from speciate.fitting.usable import suited
+from speciate.fitting.words import many
 from speciate.laws import LAWS
 from speciate.laws.law import Array, Law, Objective
 
@@ -52,10 +53,10 @@ class Comparison:
 
     def explain(self) -> list[str]:
         """Lines of plain text, aligned for a fixed-width font."""
-        lines = [f"compared on the {self.rows} rows that all can use, by the error of rows held out"]
+        lines = [f"compared on the {self.rows:,} rows that all can use, by the error of rows held out"]
         wide = max(len(name) for name in self.laws)
         for split in self.splits:
-            of = f"{split.rows} rows of {split.runs} runs, fitted to the other {split.fitted_rows}"
+            of = f"{many(split.rows, 'row')} of {many(split.runs, 'run')}, fitted to the other {split.fitted_rows:,}"
             lines.append(f"held out {split.held_out}: {of}")
             for score in split.scores:
                 lines.append(f"  {score.law:<{wide}}  {told(score)}")
@@ -139,10 +140,10 @@ def rivals(
 
 
 def rivals_of(law: str | Law, table: pd.DataFrame) -> list[str]:
-    """The other laws, alone or two in a row, of the same output whose inputs the table has.
+    """The other laws, alone or two in a row, of the same output, that the table has rows for.
 
     A law that reads a measurement (accuracy from the measured loss) predicts no run that has not been made; it is
-    no rival of one that does.
+    no rival of one that does not. Nor is a law that holds at one value of a column that varies.
 
     >>> rivals_of("mixture-ratio", pd.DataFrame({"params": [1e9], "tokens": [1e9], "loss": [3.0]}))[:1]
     ['chinchilla']
@@ -153,17 +154,37 @@ def rivals_of(law: str | Law, table: pd.DataFrame) -> list[str]:
         if entry.name == wanted.name or entry.output != wanted.output:
             continue
         try:
-            laws = tuple(settled(stage, table) for stage in entry.stages)
-            reads = set(Rival(entry.stages, laws).inputs)
-        except UserError:  # a law of shares and a table without, or two laws that do not fit together
+            rows = supplied(entry, table)
+            measured = (set(entry.inputs) & set(MEASURED)) - set(wanted.inputs)
+        except UserError:  # two laws that do not fit together
             continue
-        rows, needed = table, {*reads, *(one.output for one in laws)}
-        for one in laws:
-            rows, _ = derived(one, rows)
-        measured = (reads & set(MEASURED)) - set(wanted.inputs)
-        if not measured and all(name in rows.columns and rows[name].notna().any() for name in needed):
+        held = [name for law in entry.laws for name in law.constant if name in rows.columns]
+        if len(rows) and not measured and all(rows[name].nunique() <= 1 for name in held):
             found.append(entry.name)
     return found
+
+
+def fittable(table: pd.DataFrame) -> list[str]:
+    """Laws whose inputs and output are columns of the table, or follow from them, with values on one row at least.
+
+    Whether the rows suffice is for the fit to say; laws that hold at one size or ratio may need a --where.
+
+    >>> fittable(pd.DataFrame({"params": [1e9], "accuracy": [0.5], "loss": [3.0]}))
+    ['accuracy-loss-linear', 'accuracy-loss-logistic']
+    """
+    return [name for name in LAWS if len(supplied(entered(name), table))]
+
+
+def supplied(entry: Rival, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have all that the laws read and predict, with what follows from other columns; maybe none."""
+    rows, needed = table, set[str]()
+    for stage in entry.laws:
+        try:
+            law, rows, _ = suited(stage, rows, None)
+        except UserError:  # a law of shares, and a table without
+            return table.iloc[:0]
+        needed |= {law.output, *(given.name for given in law.inputs)}
+    return rows.dropna(subset=sorted(needed)) if needed <= set(rows.columns) else table.iloc[:0]
 
 
 def entered(law: str | Law) -> Rival:
@@ -217,7 +238,12 @@ def cuts(entries: Sequence[Rival], rows: pd.DataFrame, holdout: str | None) -> l
     for name in extents(entries, rows):
         values = np.unique(rows[name].to_numpy(dtype=float))
         least = values[-1] if len(values) <= MANY else values[int(np.ceil((1 - TOP) * len(values)))]
-        found.append((f"{name} >= {least:.4g}", rows[name].to_numpy(dtype=float) >= least))
+        label, apart = f"{name} >= {least:.4g}", rows[name].to_numpy(dtype=float) >= least
+        same = next((i for i, (_, other) in enumerate(found) if (other == apart).all()), None)
+        if same is None:
+            found.append((label, apart))
+        elif found[same][0] != holdout:
+            found[same] = (f"{found[same][0]}, {label}", apart)
     if not found:
         fix = "give a --holdout, or rows that differ in params, tokens or flops"
         raise UserError(Problem("nothing can be held out: all inputs are constant", "laws", fix))

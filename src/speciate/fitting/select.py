@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from speciate.errors import NotDecidable, Problem, UserError
-from speciate.fitting.usable import LOSSES, suited, usable
+from speciate.fitting.usable import LOSSES, is_share, suited, usable
 from speciate.laws import LAWS
 from speciate.laws.law import Array, Law
 
 MEASURED = (*LOSSES, "accuracy")  # outputs that depend on what they were evaluated on
 NEVER_MIXED = ("tokenizer", "eval_hash")  # rows that differ here are in different units
-CONDITION = re.compile(r"^\s*(\w+)\s*(<=|>=|==|!=|<|>|=)\s*(\S+?)\s*$")
+PARTS = re.compile(r"""(?:"[^"]*"|'[^']*'|[^,])+""")  # what stands between commas; one within quotes is no end
+CONDITION = re.compile(r"""\s*([^\s<>=!"']+)\s*(<=|>=|==|!=|<|>|=)\s*("[^"]*"|'[^']*'|[^\s"'<>=!]\S*)\s*""")
 COMPARE = {
     "<": np.less,
     "<=": np.less_equal,
@@ -58,16 +59,18 @@ def named(law: str | Law) -> Law:
 def matching(table: pd.DataFrame, expression: str, where: str) -> Array:
     """Rows for which all comma-separated conditions hold: "params>1e9, train_on==law" -> (n,) bool.
 
-    A condition compares one column with one value by < <= > >= == != (or =).
+    A condition compares one column with one value by < <= > >= == != (or =). A value with blanks or commas
+    stands in quotes: "run=='small, second'".
 
     >>> matching(pd.DataFrame({"params": [1e8, 2e9]}), "params > 1e9", "holdout").tolist()
     [False, True]
     """
     chosen, problems = np.ones(len(table), dtype=bool), []
-    for part in expression.split(","):
-        found = CONDITION.match(part)
-        if not found:
-            problems.append(Problem(f"cannot read {part.strip()!r}", where, "write column>value, as in params>1e9"))
+    for part in PARTS.findall(expression) or [expression]:
+        found = CONDITION.fullmatch(part)
+        if not found or is_number(found[1]):
+            fix = "write column>value as in params>1e9, several with commas between them, text with blanks in quotes"
+            problems.append(Problem(f"cannot read {part.strip()!r}", where, fix))
             continue
         name, sign, text = found.groups()
         if name not in table.columns:
@@ -76,16 +79,26 @@ def matching(table: pd.DataFrame, expression: str, where: str) -> Array:
             problems.append(Problem(f"there is no column {name!r}", where, fix))
             continue
         numeric = pd.api.types.is_numeric_dtype(table[name])
-        try:
-            value = float(text) if numeric else text.strip("'\"")
-        except ValueError:
+        if numeric and not is_number(text):
             problems.append(Problem(f"{name} holds numbers, {text!r} is not one", where, "compare with a number"))
             continue
+        if not numeric and sign[0] in "<>":
+            problems.append(Problem(f"{name} holds text, which has no order", where, f"write {name}== or {name}!="))
+            continue
+        value = float(text) if numeric else text.strip("'\"")
         column = table[name].to_numpy(dtype=float, na_value=np.nan) if numeric else table[name].astype(str).to_numpy()
         chosen &= COMPARE["==" if sign == "=" else sign](column, value)
     if problems:
         raise UserError(problems)
     return chosen
+
+
+def is_number(text: str) -> bool:
+    """Whether a word is a number."""
+    try:
+        return not np.isnan(float(text))
+    except ValueError:
+        return False
 
 
 def choose(
@@ -104,6 +117,8 @@ def choose(
     rows = table.reset_index(drop=True)
     if where:
         rows = rows[matching(rows, where, "where")]
+        if rows.empty:
+            raise UserError(Problem(f"no row has {where}", "where", "loosen the condition"))
     law, rows, notes = suited(law, rows, output)
     needed = [given.name for given in law.inputs] + [law.output]
     missing = [name for name in needed if name not in rows.columns]
@@ -119,6 +134,8 @@ def choose(
     if holdout:
         apart = matching(rows, holdout, "holdout")
         rows, held = rows[~apart], rows[apart].reset_index(drop=True)
+        if rows.empty and len(held):
+            raise UserError(Problem(f"{holdout!r} holds all rows out", "holdout", "tighten the condition"))
         if held.empty:
             raise UserError(Problem(f"{holdout!r} holds no rows out", "holdout", "loosen the condition"))
     enough(law, rows, left_out)
@@ -166,7 +183,8 @@ def enough(law: Law, rows: pd.DataFrame, left_out: dict[str, int]) -> None:
         values = rows[given.name].unique()
         if len(values) == 1 and given.values > 1:
             value = float(values[0])
-            other = value / 4 if given.name != "domain_ratio" else value / 2
+            share = is_share(given.name)
+            other = value / (2 if share else 4) if value else 0.5 if share else 10.0 * given.scale
             reason = f"all {len(rows)} rows have {given.name} = {value:.4g}, and {law.name} needs it to vary{aside}"
             raise NotDecidable(reason, f"measure at another value, cheapest at {given.name} = {other:.4g}")
     count = len(law.parameters)
@@ -175,6 +193,10 @@ def enough(law: Law, rows: pd.DataFrame, left_out: dict[str, int]) -> None:
         near = ", ".join(f"{g.name} = {float(rows[g.name].median()) / 2:.4g}" for g in law.inputs) if len(rows) else ""
         remedy = f"add at least {count - len(rows)} rows"
         raise NotDecidable(reason, f"{remedy}, for instance at {near}" if near else remedy)
+    places = len(rows[[given.name for given in law.inputs]].drop_duplicates())
+    if places < count:
+        reason = f"{law.name} has {count} parameters and the {len(rows)} rows have {places} different inputs{aside}"
+        raise NotDecidable(reason, f"measure at {count - places} other inputs at least")
 
 
 def scarce(law: Law, rows: pd.DataFrame) -> str:

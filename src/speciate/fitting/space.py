@@ -46,7 +46,10 @@ def from_free(law: Law, free: Array) -> tuple[Array, Array]:
     for i, parameter in enumerate(law.parameters):
         if parameter.transform == "log":
             theta[..., i] = slope[..., i] = np.exp(held[..., i])
-            slope[..., i] *= free[..., i] > LOWEST + 0.1
+            above = free[..., i] > LOWEST + 0.1
+            slope[..., i] *= above
+            if parameter.linear:  # a nonlinear one may be divided by
+                theta[..., i] *= above
         elif parameter.transform == "logit-scaled":
             share = expit(free[..., i])
             width = parameter.high - parameter.low

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from speciate.errors import Problem, UserError
 from speciate.fitting.noise import Noise
 from speciate.fitting.profile import Interval
 from speciate.fitting.result import Fit, Holdout, Shown
+from speciate.fitting.usable import of_output
 from speciate.laws import LAWS
 from speciate.storage import canonical_json, write_atomic
 
@@ -29,6 +29,7 @@ def save_fit(fit: Fit, path: Path) -> Path:
         "inward": None if fit.inward is None else fit.inward.tolist(),
         "shares": None if fit.shares is None else fit.shares.tolist(),
         "defaults": fit.defaults,
+        "undetermined": list(fit.undetermined),
         "shown": None if fit.shown is None else shown_to_json(fit.shown),
         "profiles": fit.profiles,
         "objective_kind": fit.objective_kind,
@@ -63,7 +64,7 @@ def revive(saved: dict[str, Any]) -> Fit:
     law = LAWS[saved["law"]]
     if law.family is not None and saved["domains"]:
         law = law.family([str(name) for name in saved["domains"]])
-    law = replace(law, output=str(saved["output"]))
+    law = of_output(law, str(saved["output"]))
     for name, scale in saved["scales"].items():
         law = law.with_scale(name, float(scale))
     theta = np.array(saved["theta"], dtype=float)
@@ -94,6 +95,7 @@ def revive(saved: dict[str, Any]) -> Fit:
         notes=tuple(saved["notes"]),
         defaults={str(name): float(value) for name, value in saved["defaults"].items()},
         shown=None if saved["shown"] is None else shown_from_json(saved["shown"]),
+        undetermined=tuple(str(name) for name in saved.get("undetermined", ())),
         profiles=None if saved["profiles"] is None else {n: Interval(*one) for n, one in saved["profiles"].items()},
         holdout=None if saved["holdout"] is None else Holdout(**saved["holdout"]),
         seconds=float(saved["seconds"]),

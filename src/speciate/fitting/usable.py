@@ -13,9 +13,15 @@ from speciate.laws import LAWS
 from speciate.laws.law import Array, Law
 
 LOSSES = ("loss", "bits_per_byte", "perplexity")  # a law of one can be fitted to another
+UNITS = {"loss": "nats/token", "bits_per_byte": "bits/byte", "perplexity": "1"}
 NEAR_CHANCE = 0.05  # accuracies at most this far above chance, as a share of the way to 1, say nothing (2512.08894)
 MOST_DOMAINS = 50
 WHOLE = 1e-3  # shares that fall short of 1 by more leave a rest
+
+
+def is_share(name: str) -> bool:
+    """Whether an input is a part of a whole: at most 1."""
+    return name in ("domain_ratio", "chance") or name.startswith("share_")
 
 
 def suited(law: Law, rows: pd.DataFrame, output: str | None) -> tuple[Law, pd.DataFrame, tuple[str, ...]]:
@@ -52,7 +58,9 @@ def of_output(law: Law, output: str | None) -> Law:
     if law.output not in LOSSES or output not in LOSSES:
         fix = f"it is fitted to one of {', '.join(LOSSES)}" if law.output in LOSSES else f"leave it at {law.output}"
         raise UserError(Problem(f"{law.name} is no law of {output!r}", "output", fix))
-    return replace(law, output=output)
+    told = tuple(replace(p, unit=UNITS[output]) if p.unit == UNITS["loss"] else p for p in law.parameters)
+    formula = law.formula.replace(f"{law.output} = ", f"{output} = ", 1)
+    return replace(law, output=output, parameters=told, formula=formula)
 
 
 def with_rest(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -82,7 +90,9 @@ def start_losses(rows: pd.DataFrame, output: str) -> pd.Series:
     for same in (("eval_on", "trunk", "params", "seed_tokens"), ("eval_on", "params", "seed_tokens")):
         of_start = [name for name in same if name in rows.columns]
         starts = rows["tokens"] == 0
-        key = rows[of_start].astype(str).agg("|".join, axis=1) if of_start else pd.Series("", index=rows.index)
+        key = pd.Series(0, index=rows.index)
+        if of_start:
+            key = rows.groupby(of_start, dropna=False, sort=False).ngroup()
         found = found.fillna(key.map(rows.loc[starts, output].groupby(key[starts]).mean()).astype(float))
     return found
 
@@ -97,6 +107,11 @@ def usable(law: Law, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         if not given.zero:
             rows = dropped(rows, (rows[given.name] != 0).to_numpy(), f"{given.name} is 0", left_out)
         rows = dropped(rows, (rows[given.name] >= 0).to_numpy(), f"{given.name} is below 0", left_out)
+        if is_share(given.name):
+            rows = dropped(rows, (rows[given.name] <= 1).to_numpy(), f"{given.name} is above 1", left_out)
+    shares = [f"share_{name}" for name in law.domains]
+    if shares:
+        rows = dropped(rows, (rows[shares].sum(axis=1) <= 1 + WHOLE).to_numpy(), "shares sum to more than 1", left_out)
     if "chance" in {given.name for given in law.inputs}:
         chance = rows["chance"].fillna(0.0).to_numpy(dtype=float)
         above = rows["accuracy"].to_numpy(dtype=float) - chance > NEAR_CHANCE * (1 - chance)

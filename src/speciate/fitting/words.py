@@ -30,8 +30,8 @@ def explain(fit: Fit) -> list[str]:
         covered = fit.holdout.coverage
         tail = f", {covered:.0%} inside the {fit.level:.0%} intervals" if covered is not None else ""
         error = amount(fit.holdout.mae, fit.holdout.mre)
-        lines.append(f"held out: {fit.holdout.rows} rows, typical error {error}{tail}")
-    lines += [f"left out: {count} rows where {why}" for why, count in fit.left_out.items()]
+        lines.append(f"held out: {many(fit.holdout.rows, 'row')}, typical error {error}{tail}")
+    lines += [f"left out: {many(count, 'row')} where {why}" for why, count in fit.left_out.items()]
     lines += [f"note: {note}" for note in fit.notes]
     if fit.sensitivity is not None:
         lines.append(f"sensitivity: {fit.sensitivity.words()}")
@@ -64,7 +64,10 @@ def span(low: float | None, high: float | None) -> str:
 
 def evidence(fit: Fit) -> str:
     """What the fit rests on and how close it comes."""
-    base = f"fitted to {many(fit.rows, 'row')} of {many(fit.runs, 'run')} on {many(fit.trunks, 'trunk')}"
+    trunks = f" on {many(fit.trunks, 'trunk')}"
+    base = f"fitted to {many(fit.rows, 'row')} of {many(fit.runs, 'run')}{trunks}"
+    if fit.rows == fit.runs > 1:
+        base = f"fitted to {fit.rows:,} rows, each a run of its own{trunks if fit.trunks < fit.runs else ''}"
     where = f", {fit.law.output} on {fit.eval_on}" if fit.eval_on else ""
     r2 = f", R2 {fit.r2:.4f}" if fit.r2 is not None else ""
     kind = "profile intervals" if fit.profiles is not None else "intervals"

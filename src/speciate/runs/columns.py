@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from speciate.errors import Problem, UserError
 
 MANY = 20  # problems of one kind that are spelled out; the rest are counted
+LIKE = 0.65  # how alike names must be for one to be taken for a slip of the other
+_PARTS = re.compile(r'(?:"[^"]*"|[^,])+')  # what stands between commas; one within double quotes is no end
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ SHARE = "share_"  # share_law: the share of the domain "law" in this stage's mix
 _SHARE_NAME = re.compile(r"share_[\w.+-]+")
 _SHARE_SLIP = re.compile(r"shares?[_.:/-]+(.+)|(.+)[_.:/-]+shares?")
 
-USUAL = {"n": "params", "d": "tokens", "u": "unique_tokens", "c": "flops", "l": "loss", "ratio": "domain_ratio"}
-"""Short names of the field."""
+USUAL = {"n": "params", "d": "tokens", "t": "tokens", "u": "unique_tokens", "c": "flops", "l": "loss",
+         "ratio": "domain_ratio", "name": "run", "run_name": "run", "run_id": "run"}  # fmt: skip
+"""Usual names of the field."""
 
 
 def column_of(name: str) -> Column | None:
@@ -106,23 +110,23 @@ def nearest(name: str) -> str | None:
     if slip := _SHARE_SLIP.fullmatch(plain):
         domain = re.sub(r"[^\w.+-]+", "_", slip[1] or slip[2])
         return "domain_ratio" if domain == "domain" else SHARE + domain
-    close = difflib.get_close_matches(plain, BY_NAME, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(plain, BY_NAME, n=1, cutoff=LIKE)
     return USUAL.get(plain, close[0] if close else None)
 
 
 def parse_columns(text: str | None) -> dict[str, str]:
-    """Parse ``--columns``: known name = the user's name, separated by commas.
+    """Parse ``--columns``: known name = the user's name, separated by commas; a name with a comma in double quotes.
 
     Raises UserError naming every part that is no pair, every unknown or repeated name.
 
-    >>> parse_columns("params=N, tokens=D")
-    {'params': 'N', 'tokens': 'D'}
+    >>> parse_columns('params=N, tokens="D, in total"')
+    {'params': 'N', 'tokens': 'D, in total'}
     """
     where, fix = "--columns", "write known=yours, as in --columns params=N,tokens=D"
     mapping: dict[str, str] = {}
     problems: list[Problem] = []
-    for part in (text or "").split(",") if text and text.strip() else []:
-        known, equals, yours = (piece.strip() for piece in part.partition("="))
+    for part in split_pairs(text) if text and text.strip() else []:
+        known, equals, yours = (unquoted(piece) for piece in part.partition("="))
         if not equals or not known or not yours:
             problems.append(Problem(f"{part.strip()!r} is no pair of names", where, fix))
         elif known in mapping:
@@ -135,6 +139,21 @@ def parse_columns(text: str | None) -> dict[str, str]:
     return mapping
 
 
+def split_pairs(text: str) -> list[str]:
+    """What stands between the commas of a text, but for commas within double quotes.
+
+    >>> split_pairs('a=b,c="d, e"')
+    ['a=b', 'c="d, e"']
+    """
+    return _PARTS.findall(text)
+
+
+def unquoted(text: str) -> str:
+    """The text without blanks and double quotes around it."""
+    text = text.strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
 def rename(
     names: list[str], mapping: Mapping[str, str], require: Collection[str], where: str
 ) -> tuple[list[str], list[Problem]]:
@@ -144,7 +163,7 @@ def rename(
     for known, yours in mapping.items():
         if yours not in names:
             close = difflib.get_close_matches(yours, names, n=1)
-            fix = f"did you mean {close[0]!r}?" if close else "name a column that the table has"
+            fix = f"did you mean {close[0]!r}?" if close else f"the table has {_listed(names)}"
             problems.append(Problem(f"no column {yours!r} to read {known!r} from", where, fix))
         elif known in names and known != yours:
             fix = "keep one of them"
@@ -155,7 +174,7 @@ def rename(
     repeated = [name for name, count in counts.items() if count > 1]
     unknown = [name for name in counts if column_of(name) is None]
     problems += [Problem(f"column {n!r} appears {counts[n]} times", where, "keep one") for n in repeated[:MANY]]
-    problems += [_unknown(name, where) for name in unknown[:MANY]]
+    problems += _unknown(unknown[:MANY], where)
     for kind, count in (("repeated", len(repeated)), ("unknown", len(unknown))):
         if count > MANY:
             problems.append(Problem(f"{count - MANY:,} more {kind} columns", where, "rename or remove them as well"))
@@ -182,15 +201,33 @@ def _mapping_problems(mapping: Mapping[str, str], where: str) -> list[Problem]:
     return problems
 
 
-def _unknown(name: str, where: str) -> Problem:
-    if not name:
-        return Problem("a column has no name", where, "name it, or remove it")
-    what = f"unknown column {name if len(name) <= 80 else f'{name[:77]}...'!r}"
-    if any(sign in name for sign in ";\t|"):
-        return Problem(what, where, "separate columns with commas")
-    close = nearest(name)
-    if close is not None:
-        return Problem(
-            what, where, f"did you mean {close!r}? rename it, map it with --columns {close}={name}, or remove it"
-        )
-    return Problem(what, where, f"remove it, or map it with --columns onto one of {', '.join(BY_NAME)}, share_DOMAIN")
+def _unknown(names: list[str], where: str) -> list[Problem]:
+    """A problem for each unknown name that resembles a known one, and one for all that do not."""
+    problems, strange = [], []
+    for name in names:
+        what, close = f"unknown column {_short(name)!r}", nearest(name)
+        if not name:
+            problems.append(Problem("a column has no name", where, "name it, or remove it"))
+        elif any(sign in name for sign in ";\t|"):
+            problems.append(Problem(what, where, "separate columns with commas"))
+        elif close is not None:
+            pair = shlex.quote(f'{close}="{name}"' if "," in name else f"{close}={name}")
+            fix = f"did you mean {close!r}? rename it, map it with --columns {pair}, or remove it"
+            problems.append(Problem(what, where, fix))
+        else:
+            strange.append(name)
+    if strange:
+        what = f"unknown column{'s' * (len(strange) > 1)} {_listed(strange)}"
+        several = "them, or map them" if len(strange) > 1 else "it, or map it"
+        fix = f"remove {several} with --columns onto one of {', '.join(BY_NAME)}, share_DOMAIN"
+        problems.append(Problem(what, where, fix))
+    return problems
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(repr(_short(name)) for name in names[:MANY])
+    return shown if len(names) <= MANY else f"{shown} and {len(names) - MANY:,} more"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:77]}..."

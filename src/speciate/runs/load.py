@@ -57,6 +57,9 @@ def _from_csv(data: bytes, where: str) -> Columns:
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise UserError(Problem("is empty", where, "give a header line and at least one row"))
+    if data.lstrip()[:1] in (b"{", b"["):
+        fix = "give a .csv or .parquet file (a fit that was saved goes to speciate predict)"
+        raise UserError(Problem("is JSON and no table", where, fix))
     try:
         data.decode()
     except UnicodeDecodeError as error:

@@ -17,6 +17,7 @@ def describe(path: Path, columns: str | None = None) -> dict[str, Any]:
     if suffix in (".csv", ".parquet"):
         return _table(path, columns)
     what = "this is a folder" if path.is_dir() else f"files that end in {suffix or 'nothing'} are not known"
+    what = what if path.exists() else "no such file"
     raise UserError(Problem(what, str(path), "give a study.yaml, or a table that ends in .csv or .parquet"))
 
 
@@ -39,6 +40,7 @@ def _study(path: Path) -> dict[str, Any]:
 
 
 def _table(path: Path, columns: str | None) -> dict[str, Any]:
+    from speciate.fitting.rivals import fittable
     from speciate.runs.columns import parse_columns
     from speciate.runs.table import read_table
 
@@ -50,4 +52,4 @@ def _table(path: Path, columns: str | None) -> dict[str, Any]:
     for name in ("params", "domain_ratio", "eval_on", "train_on"):
         if name in frame:
             facts[name] = sorted(frame[name].dropna().unique().tolist())
-    return facts
+    return {**facts, "laws": fittable(frame)}

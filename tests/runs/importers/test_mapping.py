@@ -118,3 +118,16 @@ def test_any_words_are_read_or_refused(words: list[str]) -> None:
     request, more = requested(pairs, {})
     assert all(problem.what and problem.fix for problem in [*problems, *more])
     assert all(column_of(column) or column in HELPERS for column, _ in request.mapped)
+
+
+def test_names_with_commas_stand_in_quotes() -> None:
+    pairs, problems = parse_pairs(['loss@c4="Ünï, cörps/loss",params=n', "seed"], "--columns")
+    assert pairs == {"loss@c4": "Ünï, cörps/loss", "params": "n"}
+    assert [problem.what for problem in problems] == ["'seed' is no pair of names"]
+    assert "ours=value" in parse_pairs(["seed"], "--set")[1][0].fix
+
+
+def test_a_step_has_some_tokens() -> None:
+    for value in ("0", "-5", "inf"):
+        _, problems = requested({}, {"tokens_per_step": value})
+        assert [problem.fix for problem in problems] == ["give a positive number"]

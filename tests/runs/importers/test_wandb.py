@@ -84,6 +84,8 @@ def test_a_history(tmp_path: Path) -> None:
 def test_runs_of_one_name(tmp_path: Path) -> None:
     logs = read_wandb(write(tmp_path, "x.csv", "Name,ID,eval/loss\na,i1,3\na,i2,4\nb,i3,5\n"))
     assert [log.name for log in logs] == ["a (i1)", "a (i2)", "b"]
+    logs = read_wandb(write(tmp_path, "x.csv", "Name,ID,eval/loss\na,i1,3\n,i2,4\n,,5\n"))
+    assert [log.name for log in logs] == ["a", "i2", "row 3"]
     logs = read_wandb(write(tmp_path, "x.csv", "Name,eval/loss\na,3\na,4\n"))
     assert [log.name for log in logs] == ["a (1)", "a (2)"]
     with pytest.raises(UserError, match="two runs have one name"):
@@ -100,3 +102,10 @@ def test_another_csv_is_not_taken_for_one(tmp_path: Path) -> None:
         import_runs(path)
     with pytest.raises(UserError, match="no CSV as W&B exports it"):
         import_runs(path, kind="wandb")
+
+
+def test_a_repeated_column_is_not_always_a_repeated_run(tmp_path: Path) -> None:
+    file = tmp_path / "panel.csv"
+    file.write_text('"Step","Step","a - eval/loss"\n1,1,3\n', encoding="utf-8")
+    with pytest.raises(UserError, match="column 'Step' appears 2 times; keep one"):
+        read_wandb(file)

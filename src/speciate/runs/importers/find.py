@@ -164,7 +164,8 @@ def _kind_of_csv(path: Path) -> str:
     if is_wandb(names):
         return "wandb"
     shown = ", ".join(names[:6])
-    raise UserError(Problem(f"is of no known kind (its columns: {shown})", str(path), KNOWN))
+    fix = f"{KNOWN}; a table of measurements needs no import: speciate fit and validate take it with --columns"
+    raise UserError(Problem(f"is of no known kind (its columns: {shown})", str(path), fix))
 
 
 def _below(folder: Path) -> list[Path]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from speciate.errors import Problem, UserError
-from speciate.runs.columns import COLUMNS, SHARE, column_of, nearest
+from speciate.runs.columns import COLUMNS, SHARE, column_of, nearest, split_pairs, unquoted
 from speciate.runs.importers.log import RunLog
 from speciate.runs.importers.mlflow import PREFIXES
 from speciate.runs.load import parse_number
@@ -63,13 +64,18 @@ def label(target: Target) -> str:
 
 
 def parse_pairs(words: Iterable[str], where: str) -> tuple[dict[str, str], list[Problem]]:
-    """``ours=theirs`` words, several in one word if separated by commas, and what is wrong with them."""
+    """``ours=theirs`` words, several in one word if separated by commas, and what is wrong with them.
+
+    A name with a comma in it stands in double quotes.
+    """
     pairs: dict[str, str] = {}
     problems = []
-    for part in (part for word in words for part in word.split(",") if part.strip()):
-        ours, equals, theirs = (piece.strip() for piece in part.partition("="))
+    for part in (part for word in words for part in split_pairs(word) if part.strip()):
+        ours, equals, theirs = (unquoted(piece) for piece in part.partition("="))
         if not equals or not ours or not theirs:
-            fix = "write ours=theirs, as in params=n_params or loss@c4=eval/c4_loss"
+            fix = "write ours=value, as in params=1e9 or train_on=web"
+            if where == "--columns":
+                fix = "write ours=theirs, as in params=n_params, loss@c4=eval/c4_loss or loss='\"a, b\"'"
             problems.append(Problem(f"{part.strip()!r} is no pair of names", where, fix))
         elif ours in pairs:
             fix = "say which evaluation set each is for, as in loss@c4=..." if ours in PER_SET else "give it once"
@@ -101,6 +107,8 @@ def requested(columns: Mapping[str, str], constants: Mapping[str, str | float]) 
             problems.append(Problem(f"{key} cannot be the same everywhere", "--set", "map it with --columns"))
         elif number is None or number != number:
             problems.append(Problem(f"{key} is {value}", "--set", f"give a number, as in {key}=1e9"))
+        elif target[0] == "tokens_per_step" and not 0 < number < math.inf:
+            problems.append(Problem(f"{key} is {value}", "--set", "give a positive number"))
         elif target in mapped:
             problems.append(Problem(f"{key} is in --columns too", "--set", "give it once"))
         else:

@@ -43,8 +43,8 @@ def read_wandb(path: Path) -> list[RunLog]:
 
 def _runs(path: Path, names: list[str], arrays: list[Any]) -> list[RunLog]:
     columns = {name: texts(array) for name, array in zip(names, arrays, strict=True)}
-    given = [name or "" for name in columns["Name"]]
-    ids = [cell or "" for cell in columns.get("ID", columns.get("id", [""] * len(given)))]
+    ids = [cell or "" for cell in columns.get("ID", columns.get("id", [None] * len(columns["Name"])))]
+    given = [name or ids[i] or f"row {i + 1}" for i, name in enumerate(columns["Name"])]
     rows = zip(*columns.values(), strict=True)
     facts = [{name: cell for name, cell in zip(columns, row, strict=True) if cell is not None} for row in rows]
     return [RunLog(name, str(path), facts=row) for name, row in zip(distinct(given, ids), facts, strict=True)]
@@ -53,8 +53,10 @@ def _runs(path: Path, names: list[str], arrays: list[Any]) -> list[RunLog]:
 def _panel(path: Path, names: list[str], arrays: list[Any]) -> list[RunLog]:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        what = f"column {repeated[0]!r} appears {names.count(repeated[0])} times: two runs have one name"
-        raise UserError(Problem(what, str(path), "rename one of the runs in W&B and export again"))
+        what, fix = f"column {repeated[0]!r} appears {names.count(repeated[0])} times", "keep one"
+        if JOIN in repeated[0]:
+            what, fix = f"{what}: two runs have one name", "rename one of the runs in W&B and export again"
+        raise UserError(Problem(what, str(path), fix))
     axis = parse_numbers(arrays[0]).to_numpy(zero_copy_only=False)
     runs: dict[str, dict[str, Series]] = {}
     for name, array in zip(names[1:], arrays[1:], strict=True):
