@@ -12,7 +12,7 @@ from speciate.fitting.descend import Descent, Rows, descend
 from speciate.fitting.diagnose import describe
 from speciate.fitting.objective import Loss
 from speciate.fitting.search import SAMPLE, agreement, joined, lifted, lower, search, without
-from speciate.fitting.seeds import seeds
+from speciate.fitting.seeds import POINTS, seeds
 from speciate.laws.law import Array, Law, Objective
 
 CHUNK = 250  # fits whose grids are searched at a time
@@ -51,15 +51,19 @@ def solve(
     weights: ArrayLike | None = None,
     objective: Objective | None = None,
     delta: float | Array = 1e-3,
-    starts: int = 12,
+    starts: int | None = None,
 ) -> Solution:
     """Fit one law to one set of rows.
 
     x holds the law's inputs in the tables' units, each (n,); y (n,); weights (n,) >= 0 or None for
     ones. ``objective`` defaults to the law's own; ``delta`` may differ by row, (n,). See
-    speciate.fitting.objective for their meaning.
+    speciate.fitting.objective for their meaning. ``starts`` descents at first: 12 from a grid of
+    up to three nonlinear parameters, 36 where there are more or the law has candidates of its own;
+    eight times as many where they disagree.
     """
     keep_memory()
+    if starts is None:
+        starts = 36 if law.candidates is not None or len(law.nonlinear) not in POINTS and law.nonlinear else 12
     loss = Loss(objective or law.objective, delta)
     measured = np.asarray(y, dtype=float)
     given = np.ones((1, measured.size)) if weights is None else np.asarray(weights, dtype=float).reshape(1, -1)
