@@ -1,9 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from speciate.laws.split import PRESET, SPLIT, best_seed, splitting_point
+from speciate.laws.law import Law
+from speciate.laws.split import (
+    AT_ONE_SIZE,
+    PRESET,
+    SPLIT,
+    at_size,
+    best_seed,
+    best_seeds,
+    splitting_point,
+    splitting_points,
+    with_size,
+)
 
 SIZES = [0.1, 0.35, 0.76, 1.3, 2.7, 6.7]
 
@@ -85,3 +98,38 @@ def test_a_seed_without_worth_is_not_trained() -> None:
     useless = np.array(PRESET)
     useless[6] = 1e-6
     assert best_seed(useless, 1.3e9, 100e9, 16) == 0.0
+
+
+def rows() -> dict[str, np.ndarray]:
+    return {
+        "params": np.array([1e8, 1e9, 2.7e9, 1.3e9]),
+        "seed_tokens": np.array([0.0, 1e9, 5e10, 2e11]),
+        "tokens": np.array([1e9, 0.0, 3e9, 3e10]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("law", "theta"), [(SPLIT, PRESET), (AT_ONE_SIZE, tuple(at_size(PRESET, 2e9)))], ids=["split", "one size"]
+)
+def test_slopes_in_closed_form_are_those_of_the_terms(law: Law, theta: tuple[float, ...]) -> None:
+    stepped = replace(law, slopes=None).jacobian(theta, rows())
+    for mine, other in zip(law.jacobian(theta, rows()), stepped, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-12, atol=1e-15)
+
+
+def test_the_law_of_one_size_is_the_law_at_that_size() -> None:
+    own = at_size(PRESET, 2.7e9)
+    at = {**rows(), "params": np.full(4, 2.7e9)}
+    np.testing.assert_allclose(AT_ONE_SIZE.predict(own, at), SPLIT.predict(PRESET, at), rtol=1e-13)
+    np.testing.assert_allclose(SPLIT.predict(with_size(own), rows()), SPLIT.predict(PRESET, at), rtol=1e-13)
+    assert splitting_point(with_size(own), 1.0, 16) == pytest.approx(splitting_point(PRESET, 2.7e9, 16), rel=1e-9)
+
+
+def test_many_parameter_vectors_at_once_are_each_by_itself() -> None:
+    thetas = np.array(PRESET) * np.random.default_rng(0).uniform(0.9, 1.1, (20, 11))
+    np.testing.assert_allclose(
+        best_seeds(thetas, 1.3e9, 200e9, 8), [best_seed(theta, 1.3e9, 200e9, 8) for theta in thetas], rtol=1e-4
+    )
+    each = [splitting_point(theta, 1.3e9, 8) for theta in thetas]
+    np.testing.assert_allclose(splitting_points(thetas, 1.3e9, 8), each, rtol=1e-9)
+    assert np.ptp(each) > 0.1 * np.mean(each)
