@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from speciate.planning.decision import MixtureDecision
+    from speciate.planning.specialize_decision import SpecializeDecision
 
-__all__ = ["mixture"]
+__all__ = ["mixture", "specialize"]
 
 
 def mixture(
@@ -42,4 +45,39 @@ def mixture(
         draws=draws,
         seed=seed,
         params=params,
+    )
+
+
+def specialize(
+    table: pd.DataFrame,
+    *,
+    general: str = "general",
+    specialized: str | None = None,
+    eval_on: str | None = None,
+    original: str | None = None,
+    new: str | None = None,
+    flops: Sequence[float] = (),
+    level: float = 0.9,
+    draws: int = 1000,
+    seed: int = 0,
+) -> SpecializeDecision:
+    """Filtered domain text or everything: SGER by size, optimal sizes, what is forgotten.
+
+    ``general`` and ``specialized`` name the regimes (train_on), ``eval_on`` the domain's exam suite.
+    ``planning.specialize`` documents the rest. Raises UserError for a table that cannot be used, NotDecidable for
+    rows that cannot answer.
+    """
+    from speciate.planning.specialize import plan_specialize
+
+    return plan_specialize(
+        table,
+        general=general,
+        specialized=specialized,
+        eval_on=eval_on,
+        original=original,
+        new=new,
+        flops=flops,
+        level=level,
+        draws=draws,
+        seed=seed,
     )

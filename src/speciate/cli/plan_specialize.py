@@ -1,0 +1,83 @@
+"""The verb plan specialize. It needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit
+from speciate.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from speciate.planning.specialize_decision import SpecializeDecision
+
+
+def specialize(
+    file: Annotated[Path, typer.Argument(metavar="TABLE", help="Exam perplexities of checkpoints: .csv or .parquet.")],
+    general: Annotated[str, typer.Option(help="Name (train_on) of the general regime.")] = "general",
+    specialized: Annotated[str | None, typer.Option(help="Name (train_on) of the specialised regime.")] = None,
+    eval_on: Annotated[str | None, typer.Option(help="The domain's exam suite.")] = None,
+    original: Annotated[str | None, typer.Option(help="General suite close to the starting model's training.")] = None,
+    new: Annotated[str | None, typer.Option(help="General suite close to the new text.")] = None,
+    flops: Annotated[
+        list[str] | None, typer.Option(help="Compute budgets, as in 1e20,1e21 (default: three that the rows hold).")
+    ] = None,
+    level: Level = 0.9,
+    bootstrap: Annotated[int, typer.Option(help="Draws behind the intervals.", min=100)] = 1000,
+    seed: Seed = 0,
+    columns: Columns = None,
+    seal: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the decision here, sealed with the rows it rests on.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Filtered domain text or everything? SGER by size, optimal sizes, forgetting."""
+    from speciate.cli.tables import read_rows
+    from speciate.planning.specialize import plan_specialize
+    from speciate.planning.specialize_curves import NEEDED
+
+    budgets = _budgets(flops or [])
+    decision = plan_specialize(
+        read_rows(file, columns, NEEDED),
+        general=general,
+        specialized=specialized,
+        eval_on=eval_on,
+        original=original,
+        new=new,
+        flops=budgets,
+        level=level,
+        draws=bootstrap,
+        seed=seed,
+    )
+    if seal is not None:
+        _seal(decision, seal, {"table": str(file), "flops": budgets, "original": original, "new": new, "seed": seed})
+    if as_json:
+        emit(decision.to_json())
+    else:
+        print(decision.explain())
+    return DONE if decision.decided else NOT_DECIDABLE
+
+
+def _budgets(texts: list[str]) -> list[float]:
+    """Numbers above 0 from options that may hold several, separated by commas."""
+    budgets, problems = [], []
+    for part in (part.strip() for text in texts for part in text.split(",")):
+        try:
+            value = float(part)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < float("inf"):
+            problems.append(Problem(f"{part!r} is no compute budget", "--flops", "give FLOPs above 0, as in 1e20,1e21"))
+        budgets.append(value)
+    if problems:
+        raise UserError(problems)
+    return budgets
+
+
+def _seal(decision: SpecializeDecision, path: Path, request: dict[str, object]) -> None:
+    from speciate.planning.seal import seal
+    from speciate.storage import canonical_json, write_atomic
+
+    write_atomic(path, canonical_json(seal({**decision.to_json(), "request": request}, decision.rows)))
