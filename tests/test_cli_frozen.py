@@ -28,6 +28,10 @@ SURFACE = {
         "--bootstrap", "--columns", "--domain", "--general", "--help", "--horizon", "--json", "--level", "--params",
         "--seed", "--tolerance", "TABLE",
     ],
+    "plan accuracy": [
+        "--bootstrap", "--columns", "--eval-on", "--flops", "--help", "--json", "--level", "--params", "--samples",
+        "--seal", "--seed", "--tokens", "--where", "TABLE",
+    ],
     "plan specialize": [
         "--bootstrap", "--columns", "--eval-on", "--flops", "--general", "--help", "--json", "--level", "--new",
         "--original", "--seal", "--seed", "--specialized", "TABLE",

@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from speciate.planning.accuracy_decision import AccuracyDecision
     from speciate.planning.decision import MixtureDecision
     from speciate.planning.specialize_decision import SpecializeDecision
 
-__all__ = ["mixture", "specialize"]
+__all__ = ["accuracy", "mixture", "specialize"]
 
 
 def mixture(
@@ -77,6 +78,38 @@ def specialize(
         original=original,
         new=new,
         flops=flops,
+        level=level,
+        draws=draws,
+        seed=seed,
+    )
+
+
+def accuracy(
+    table: pd.DataFrame,
+    *,
+    params: float | None = None,
+    tokens: float | None = None,
+    flops: float | None = None,
+    samples: int | None = None,
+    eval_on: str | None = None,
+    level: float = 0.9,
+    draws: int = 1000,
+    seed: int = 0,
+) -> AccuracyDecision:
+    """What a benchmark will show at full budget, by the law that predicts the largest runs best, with an interval.
+
+    Ask for ``params`` and ``tokens``, or ``flops``; ``samples`` k for pass@k. ``planning.accuracy`` documents the
+    rest. Raises UserError for a table that cannot be used, NotDecidable for a task still at chance.
+    """
+    from speciate.planning.accuracy import plan_accuracy
+
+    return plan_accuracy(
+        table,
+        params=params,
+        tokens=tokens,
+        flops=flops,
+        samples=samples,
+        eval_on=eval_on,
         level=level,
         draws=draws,
         seed=seed,

@@ -1,0 +1,74 @@
+"""The verb plan accuracy: what a benchmark will show at full budget. It needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
+
+if TYPE_CHECKING:
+    from speciate.planning.accuracy_decision import AccuracyDecision
+
+Draws = Annotated[int, typer.Option(help="Draws behind the interval.", min=100)]
+
+
+def accuracy(
+    file: Annotated[Path, typer.Argument(metavar="TABLE", help="Accuracies of runs, with chance: .csv or .parquet.")],
+    params: Annotated[float | None, typer.Option(help="Size of the asked run; with --tokens.")] = None,
+    tokens: Annotated[float | None, typer.Option(help="Training tokens of the asked run; with --params.")] = None,
+    flops: Annotated[float | None, typer.Option(help="Its compute, in the table's column flops.")] = None,
+    samples: Annotated[int | None, typer.Option(metavar="K", help="Ask for pass@K, from rows with samples.")] = None,
+    eval_on: Annotated[str | None, typer.Option(metavar="TASK", help="Use the rows of one task.")] = None,
+    where: Annotated[str | None, typer.Option(help='Rows to use, as in "train_on==web, params<=1e9".')] = None,
+    level: Level = 0.9,
+    bootstrap: Draws = 1000,
+    seed: Seed = 0,
+    columns: Columns = None,
+    seal: Annotated[Path | None, typer.Option(metavar="FILE", help="Seal the answer here before the run.")] = None,
+    as_json: Json = False,
+) -> int:
+    """What a benchmark will show at full budget: laws side by side, the chosen one's answer, an interval."""
+    from speciate.cli.tables import read_rows
+    from speciate.planning.accuracy import plan_accuracy
+
+    asked = {"params": params, "tokens": tokens, "flops": flops, "samples": samples, "eval_on": eval_on,
+             "where": where, "level": level, "draws": bootstrap, "seed": seed}  # fmt: skip
+    decision = plan_accuracy(
+        read_rows(file, columns, ("accuracy",)),
+        params=params,
+        tokens=tokens,
+        flops=flops,
+        samples=samples,
+        eval_on=eval_on,
+        where=where,
+        level=level,
+        draws=bootstrap,
+        seed=seed,
+    )
+    if seal is not None:
+        _sealed(seal, decision, asked)
+    if as_json:
+        emit(decision.to_json())
+    else:
+        print("\n".join(lines_of(_told(decision), screen())))
+    return DONE if decision.decided else NOT_DECIDABLE
+
+
+def _told(decision: AccuracyDecision) -> list[str]:
+    """Five lines, the laws side by side, what was left out."""
+    lines = [*decision.explain().splitlines(), "", *decision.beside()]
+    lines += [f"Left out: {count} rows where {why}." for why, count in decision.left_out.items()]
+    return lines + [f"Note: {note}." for note in decision.notes]
+
+
+def _sealed(place: Path, decision: AccuracyDecision, asked: dict[str, Any]) -> None:
+    """Write the decision, what was asked and the hash of its rows, whole or not at all."""
+    from speciate.planning.seal import seal
+    from speciate.storage import canonical_json, write_atomic
+
+    request = {"plan": "accuracy", **asked}
+    plan = seal({"format": "speciate-plan-1", "request": request, "decision": decision.to_json()}, decision.rows)
+    write_atomic(place, canonical_json(plan) + "\n")
