@@ -36,6 +36,10 @@ SURFACE = {
         "--bootstrap", "--columns", "--eval-on", "--flops", "--general", "--help", "--json", "--level", "--new",
         "--original", "--seal", "--seed", "--specialized", "TABLE",
     ],
+    "plan split": [
+        "--bootstrap", "--columns", "--domains", "--eval-on", "--help", "--json", "--level", "--params", "--seal",
+        "--seed", "--tokens", "--weights", "--where", "TABLE",
+    ],
 }  # fmt: skip
 
 DEFAULTS = {

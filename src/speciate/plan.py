@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
     from speciate.planning.accuracy_decision import AccuracyDecision
     from speciate.planning.decision import MixtureDecision
     from speciate.planning.specialize_decision import SpecializeDecision
+    from speciate.planning.split_decision import SplitDecision
 
-__all__ = ["accuracy", "mixture", "specialize"]
+__all__ = ["accuracy", "mixture", "specialize", "split"]
 
 
 def mixture(
@@ -109,6 +110,38 @@ def accuracy(
         tokens=tokens,
         flops=flops,
         samples=samples,
+        eval_on=eval_on,
+        level=level,
+        draws=draws,
+        seed=seed,
+    )
+
+
+def split(
+    table: pd.DataFrame,
+    *,
+    tokens: float,
+    domains: int | Sequence[int] | None = None,
+    params: float | None = None,
+    weights: Mapping[str, float] | None = None,
+    eval_on: str | None = None,
+    level: float = 0.9,
+    draws: int = 1000,
+    seed: int = 0,
+) -> SplitDecision:
+    """One model, or a seed copied into K specialists: how to spend a total of ``tokens`` = D + K D'.
+
+    ``planning.split`` documents the rest. Raises UserError for a table that cannot be used, NotDecidable for
+    rows that cannot answer.
+    """
+    from speciate.planning.split import plan_split
+
+    return plan_split(
+        table,
+        total_tokens=tokens,
+        domains=domains,
+        params=params,
+        weights=weights,
         eval_on=eval_on,
         level=level,
         draws=draws,

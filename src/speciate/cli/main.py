@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from speciate import __version__
-from speciate.cli import analysis, imports, plan_accuracy, plan_specialize, plans, studies
+from speciate.cli import analysis, imports, plan_accuracy, plan_specialize, plan_split, plans, studies
 from speciate.cli.output import DONE, NOT_DECIDABLE, OURS, STOPPED, USER_ERROR, emit, show_problems
 from speciate.errors import NotDecidable, Problem, UserError, machine_problem
 
@@ -59,6 +59,7 @@ def build() -> typer.Typer:
     plan.command("mixture")(plans.mixture)
     plan.command("accuracy")(plan_accuracy.accuracy)
     plan.command("specialize")(plan_specialize.specialize)
+    plan.command("split")(plan_split.split)
     app.add_typer(plan, name="plan")
     return app
 

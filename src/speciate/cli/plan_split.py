@@ -1,0 +1,94 @@
+"""The verb plan split: one model, or a seed copied into specialists? It needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
+from speciate.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from speciate.planning.split_decision import SplitDecision
+
+Draws = Annotated[int, typer.Option(help="Draws behind the intervals.", min=100)]
+
+
+def split(
+    file: Annotated[Path, typer.Argument(metavar="TABLE", help="Losses of seeds and experts: .csv or .parquet.")],
+    tokens: Annotated[float, typer.Option(help="Total of the seed and all experts, in tokens.")],
+    domains: Annotated[
+        str | None, typer.Option(metavar="K", help="Number of domains; several, as in 4,8,16, to choose among.")
+    ] = None,
+    params: Annotated[float | None, typer.Option(help="Size to plan for (default: the largest in the table).")] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="NAME=W,...", help="Unequal domains: evaluation sets and their weights.")
+    ] = None,
+    eval_on: Annotated[str | None, typer.Option(help="Use the rows of one evaluation set.")] = None,
+    where: Annotated[str | None, typer.Option(help='Rows to use, as in "params<=1e9, seed==0".')] = None,
+    level: Level = 0.9,
+    bootstrap: Draws = 1000,
+    seed: Seed = 0,
+    columns: Columns = None,
+    seal: Annotated[Path | None, typer.Option(metavar="FILE", help="Seal the plan here before it is run.")] = None,
+    as_json: Json = False,
+) -> int:
+    """One model, or a seed copied into specialists: how to spend a total of tokens."""
+    from speciate.cli.tables import read_rows
+    from speciate.planning.split import NEEDED, plan_split
+
+    counts, shares = _options(domains, weights)
+    decision = plan_split(
+        read_rows(file, columns, NEEDED),
+        total_tokens=tokens,
+        domains=counts,
+        params=params,
+        weights=shares,
+        eval_on=eval_on,
+        where=where,
+        level=level,
+        draws=bootstrap,
+        seed=seed,
+    )
+    if seal is not None:
+        asked = {"tokens": tokens, "domains": counts, "params": params, "weights": shares, "eval_on": eval_on,
+                 "where": where, "level": level, "draws": bootstrap, "seed": seed}  # fmt: skip
+        _sealed(seal, decision, asked)
+    if as_json:
+        emit(decision.to_json())
+    else:
+        told = [*decision.explain().splitlines(), *(f"Note: {note}." for note in decision.notes)]
+        print("\n".join(lines_of(told, screen())))
+    return DONE if decision.decided else NOT_DECIDABLE
+
+
+def _options(domains: str | None, weights: str | None) -> tuple[list[int] | None, dict[str, float] | None]:
+    """--domains 4,16 and --weights law=2,code=1, or every part that cannot be read."""
+    problems: list[Problem] = []
+    counts: list[int] = []
+    for part in [] if domains is None else domains.split(","):
+        if part.strip().isdecimal():
+            counts.append(int(part))
+        else:
+            problems.append(Problem(f"{part.strip()!r} is no number of domains", "--domains", "write 16, or 4,8,16"))
+    shares: dict[str, float] = {}
+    for part in [] if weights is None else weights.split(","):
+        name, _, value = part.partition("=")
+        try:
+            shares[name.strip()] = float(value)
+        except ValueError:
+            problems.append(Problem(f"{part.strip()!r} is no weight", "--weights", "write law=2,code=1"))
+    if problems:
+        raise UserError(problems)
+    return counts or None, shares or None
+
+
+def _sealed(file: Path, decision: SplitDecision, request: dict[str, Any]) -> None:
+    """Write the plan, what was asked, and the digests of the rows it rests on."""
+    from speciate.planning.seal import seal
+    from speciate.storage import canonical_json, write_atomic
+
+    plan = {"format": "speciate-plan-1", "request": request, "decision": decision.to_json()}
+    write_atomic(file, canonical_json(seal(plan, decision.rows)))
