@@ -63,3 +63,9 @@ def test_along_a_ridge_replicates_still_predict_the_rows(trunks: int) -> None:
         rows = few(trunks, seed) if trunks < 18 else few(2, seed).drop(columns="trunk")
         middle = fit("chinchilla", rows, bootstrap=100).predict_mean(params=2.8e8, tokens=2.8e9)
         assert 0 < middle.high - middle.low < 0.3 * middle.value  # trunks differ by 1 %; 1 to 5.3 was seen
+
+
+def test_as_many_rows_as_parameters_leave_no_interval() -> None:
+    rows = pd.DataFrame({"params": [1e9, 4e9], "perplexity": [3.0, 2.5]})
+    found = fit("perplexity-size", rows, bootstrap=50)
+    assert found.parameters["alpha"]["low"] is None and "no more rows than parameters" in found.status

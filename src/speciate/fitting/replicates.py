@@ -56,6 +56,8 @@ def resampled(rows: Weighted, theta: Array, independent: Units, count: int, seed
     if count == 0 or independent.count < 2:
         note = "no interval: all rows come from one run; add a run with another seed" if count else ""
         return Resampled(None, residuals, note=note)
+    if len(rows.y) <= len(theta):
+        return Resampled(None, residuals, note="no interval: no more rows than parameters, so nothing shows the noise")
     spread = spread_of(
         law, theta, Rows(law.scaled(rows.x), rows.y, rows.weights[None]), loss, residuals, independent.ids
     )
