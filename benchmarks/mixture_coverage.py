@@ -16,9 +16,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from speciate.planning.decision import predictions
-from speciate.planning.mixture import plan_mixture
-from speciate.planning.simulate import Setup, simulate
+from speciate.planning.mixture.decision import predictions
+from speciate.planning.mixture.plan import plan_mixture
+from speciate.planning.mixture.simulate import Setup, simulate
 
 WIDE = (0.1, 0.25, 0.5, 0.75, 0.9)
 SETUPS = {

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from speciate.errors import NotDecidable
-from speciate.planning.accuracy import plan_accuracy
+from speciate.planning.accuracy.plan import plan_accuracy
 
 FEWEST_QUESTIONS = 1000
 OF_THE_PAPER = ("arc_easy", "piqa", "lambada_openai")  # also in Krajewski et al., and above chance at half of the rows

@@ -24,8 +24,8 @@ import pandas as pd
 
 from speciate.laws.law import Array
 from speciate.laws.split import PRESET, SPLIT, best_seed, splitting_point
-from speciate.planning.split import plan_split
-from speciate.planning.split_decision import SplitDecision
+from speciate.planning.split.decision import SplitDecision
+from speciate.planning.split.plan import plan_split
 
 B, DOMAINS = 1e9, 16
 SIZES = (0.1, 0.35, 0.76, 1.3)

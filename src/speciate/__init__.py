@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from speciate import plan
     from speciate.fitting.fit import Fit, fit, load_fit
-    from speciate.planning.decision import MixtureDecision
+    from speciate.planning.mixture.decision import MixtureDecision
     from speciate.runs.table import read_table
 
 __version__ = "0.1.0"
@@ -24,7 +24,7 @@ __all__ = ["Fit", "MixtureDecision", "__version__", "fit", "load_fit", "plan", "
 
 _HOMES = {
     "Fit": "speciate.fitting.fit",
-    "MixtureDecision": "speciate.planning.decision",
+    "MixtureDecision": "speciate.planning.mixture.decision",
     "fit": "speciate.fitting.fit",
     "load_fit": "speciate.fitting.fit",
     "read_table": "speciate.runs.table",

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from speciate.planning.accuracy_decision import AccuracyDecision
-    from speciate.planning.decision import MixtureDecision
-    from speciate.planning.specialize_decision import SpecializeDecision
-    from speciate.planning.split_decision import SplitDecision
+    from speciate.planning.accuracy.decision import AccuracyDecision
+    from speciate.planning.mixture.decision import MixtureDecision
+    from speciate.planning.specialize.decision import SpecializeDecision
+    from speciate.planning.split.decision import SplitDecision
 
 __all__ = ["accuracy", "mixture", "specialize", "split"]
 
@@ -35,7 +35,7 @@ def mixture(
     longest run measured); ``tolerance`` is in nats per token. ``planning.mixture`` documents the rest.
     Raises UserError for a table that cannot be used, NotDecidable for rows that cannot answer.
     """
-    from speciate.planning.mixture import plan_mixture
+    from speciate.planning.mixture.plan import plan_mixture
 
     return plan_mixture(
         table,
@@ -69,7 +69,7 @@ def specialize(
     ``planning.specialize`` documents the rest. Raises UserError for a table that cannot be used, NotDecidable for
     rows that cannot answer.
     """
-    from speciate.planning.specialize import plan_specialize
+    from speciate.planning.specialize.plan import plan_specialize
 
     return plan_specialize(
         table,
@@ -102,7 +102,7 @@ def accuracy(
     Ask for ``params`` and ``tokens``, or ``flops``; ``samples`` k for pass@k. ``planning.accuracy`` documents the
     rest. Raises UserError for a table that cannot be used, NotDecidable for a task still at chance.
     """
-    from speciate.planning.accuracy import plan_accuracy
+    from speciate.planning.accuracy.plan import plan_accuracy
 
     return plan_accuracy(
         table,
@@ -134,7 +134,7 @@ def split(
     ``planning.split`` documents the rest. Raises UserError for a table that cannot be used, NotDecidable for
     rows that cannot answer.
     """
-    from speciate.planning.split import plan_split
+    from speciate.planning.split.plan import plan_split
 
     return plan_split(
         table,

@@ -8,10 +8,10 @@ import pytest
 
 from speciate.errors import NotDecidable, UserError
 from speciate.planning.compare import compare
-from speciate.planning.decision import predictions
-from speciate.planning.mixture import plan_mixture
+from speciate.planning.mixture.decision import predictions
+from speciate.planning.mixture.plan import plan_mixture
+from speciate.planning.mixture.simulate import Setup, simulate
 from speciate.planning.seal import seal, verify_seal
-from speciate.planning.simulate import Setup, simulate
 
 SETUP = Setup(sizes=(35_552,))
 

@@ -149,7 +149,7 @@ def test_a_trained_node_is_an_ordinary_checkpoint_again(planned: tuple[Layout, S
 
 
 def test_rows_without_seed_tokens_are_planned_with(planned: tuple[Layout, StudyResult]) -> None:
-    from speciate.planning.observations import observe
+    from speciate.planning.mixture.observations import observe
 
     table = read_table(planned[0].ledger)
     with_nulls, without = observe(table, domain="code"), observe(table.drop(columns="seed_tokens"), domain="code")

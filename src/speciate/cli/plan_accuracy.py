@@ -10,7 +10,7 @@ import typer
 from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
 
 if TYPE_CHECKING:
-    from speciate.planning.accuracy_decision import AccuracyDecision
+    from speciate.planning.accuracy.decision import AccuracyDecision
 
 Draws = Annotated[int, typer.Option(help="Draws behind the interval.", min=100)]
 
@@ -32,7 +32,7 @@ def accuracy(
 ) -> int:
     """What a benchmark will show at full budget: laws side by side, the chosen one's answer, an interval."""
     from speciate.cli.tables import read_rows
-    from speciate.planning.accuracy import plan_accuracy
+    from speciate.planning.accuracy.plan import plan_accuracy
 
     asked = {"params": params, "tokens": tokens, "flops": flops, "samples": samples, "eval_on": eval_on,
              "where": where, "level": level, "draws": bootstrap, "seed": seed}  # fmt: skip

@@ -11,7 +11,7 @@ from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed,
 from speciate.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from speciate.planning.specialize_decision import SpecializeDecision
+    from speciate.planning.specialize.decision import SpecializeDecision
 
 
 def specialize(
@@ -35,8 +35,8 @@ def specialize(
 ) -> int:
     """Filtered domain text or everything? SGER by size, optimal sizes, forgetting."""
     from speciate.cli.tables import read_rows
-    from speciate.planning.specialize import plan_specialize
-    from speciate.planning.specialize_curves import NEEDED
+    from speciate.planning.specialize.curves import NEEDED
+    from speciate.planning.specialize.plan import plan_specialize
 
     budgets = _budgets(flops or [])
     decision = plan_specialize(

@@ -11,7 +11,7 @@ from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed,
 from speciate.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from speciate.planning.split_decision import SplitDecision
+    from speciate.planning.split.decision import SplitDecision
 
 Draws = Annotated[int, typer.Option(help="Draws behind the intervals.", min=100)]
 
@@ -37,7 +37,7 @@ def split(
 ) -> int:
     """One model, or a seed copied into specialists: how to spend a total of tokens."""
     from speciate.cli.tables import read_rows
-    from speciate.planning.split import NEEDED, plan_split
+    from speciate.planning.split.plan import NEEDED, plan_split
 
     counts, shares = _options(domains, weights)
     decision = plan_split(

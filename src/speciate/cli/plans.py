@@ -28,8 +28,8 @@ def mixture(
 ) -> int:
     """How much domain text can continued pretraining take before general ability is lost?"""
     from speciate.cli.tables import read_rows
-    from speciate.planning.mixture import plan_mixture
-    from speciate.planning.observations import NEEDED
+    from speciate.planning.mixture.observations import NEEDED
+    from speciate.planning.mixture.plan import plan_mixture
 
     if params is not None and not 1 <= params < 1e18:
         raise UserError(Problem(f"params is {params}", "--params", "give a count of 1 or more, such as 7e9"))

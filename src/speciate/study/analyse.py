@@ -12,8 +12,8 @@ import pandas as pd
 from speciate.errors import NotDecidable, Problem, UserError
 from speciate.fitting.fit import fit
 from speciate.planning.compare import compare
-from speciate.planning.decision import MixtureDecision, SizeDecision, predictions
-from speciate.planning.mixture import plan_mixture
+from speciate.planning.mixture.decision import MixtureDecision, SizeDecision, predictions
+from speciate.planning.mixture.plan import plan_mixture
 from speciate.planning.seal import seal, verify_seal
 from speciate.runs.table import rows_digest
 from speciate.storage import canonical_json, write_atomic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from speciate.planning.decision import Remedy
+from speciate.planning.mixture.decision import Remedy
 from speciate.study.config import StudyConfig
 
 

@@ -1,0 +1,1 @@
+"""What a benchmark will show at full budget."""

@@ -1,0 +1,1 @@
+"""How much domain text continued pretraining can take."""

@@ -1,0 +1,215 @@
+"""How large the noise is, and how little is known about that: draws of every standard deviation.
+
+With two seeds at one ratio a standard deviation has one degree of freedom, so plugging in its
+estimate would make intervals far too narrow. Every component is therefore drawn from its posterior
+on a grid, under a half-Cauchy prior whose scale is the estimate itself (it only cuts the far tail).
+With many degrees of freedom the draws close in on the estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speciate.planning.mixture.backtest import Backtest
+from speciate.planning.mixture.curves import GroupFit, row_weights
+from speciate.planning.mixture.response import respond
+
+Array = NDArray[np.float64]
+TINY = 1e-12  # nats/token: below any measured loss's rounding
+GRID = 24  # points of a standard deviation's grid
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Scatter of rows about their run's curve: sd in nats/token, its degrees of freedom, lag-1 correlation."""
+
+    sd: float
+    freedom: float
+    correlation: float
+
+    def matrix(self, rows: int) -> Array:
+        """Correlation (rows, rows) between a run's successive measurements."""
+        lag = np.abs(np.subtract.outer(np.arange(rows), np.arange(rows)))
+        return np.asarray(self.correlation**lag, dtype=float)
+
+    def draw(self, rng: np.random.Generator, draws: int) -> Array:
+        """Standard deviations (draws,): scaled inverse chi-square."""
+        return np.asarray(self.sd * np.sqrt(self.freedom / rng.chisquare(self.freedom, draws)), dtype=float)
+
+
+def measure_jitter(
+    fits: Sequence[GroupFit], times: Sequence[Sequence[Array]], values: Sequence[Sequence[Array]]
+) -> list[Jitter]:
+    """Jitter of every size about its fitted curves, corrected for the parameters spent on them.
+
+    E[e' W e] = sd^2 tr(M' W M Omega) with M = 1 - hat matrix, so the correction is exact whatever the
+    weights W; the degrees of freedom are Satterthwaite's. The correlation is pooled over the sizes and
+    corrected for what fitting does to white noise; it is held to [0, .8].
+    """
+    pieces = [_residuals(fit, time, value) for fit, time, value in zip(fits, times, values, strict=True)]
+    lag, expected, total, white = 0.0, 0.0, 0.0, 0.0
+    for size in pieces:
+        scale = sum(float(w @ e**2) for e, w, _ in size) or 1.0
+        for e, w, rest in size:
+            between = np.sqrt(w[1:] * w[:-1])
+            lag += float((between * e[1:]) @ e[:-1]) / scale
+            total += float(w @ e**2) / scale
+            spread = rest @ rest.T
+            expected += float(between @ np.diag(spread, 1))
+            white += float(w @ np.diag(spread))
+    correlation = min(max(lag / max(total, TINY) - expected / max(white, TINY), 0.0), 0.8)
+    return [_pool(size, correlation) for size in pieces]
+
+
+def _residuals(fit: GroupFit, times: Sequence[Array], values: Sequence[Array]) -> list[tuple[Array, Array, Array]]:
+    """Per run: residuals (n,), weights (n,), and M (n, n) = 1 - hat matrix."""
+    grids: dict[bytes, tuple[Array, list[int]]] = {}
+    for run, time in enumerate(times):
+        grids.setdefault(time.tobytes(), (time, []))[1].append(run)
+    result: list[tuple[Array, Array, Array] | None] = [None] * len(times)
+    for time, members in grids.values():
+        response = respond(fit, times, time, 0.0)
+        for run in members:
+            residual = values[run] - fit.curve(run, time)
+            result[run] = residual, row_weights(fit.shape, time), np.eye(len(time)) - response.own(run)
+    return [piece for piece in result if piece is not None]
+
+
+def _pool(size: list[tuple[Array, Array, Array]], correlation: float) -> Jitter:
+    squares, trace, fourth = 0.0, 0.0, 0.0
+    for e, w, rest in size:
+        lag = np.abs(np.subtract.outer(np.arange(len(e)), np.arange(len(e))))
+        shaped = (rest.T * w) @ rest @ correlation**lag
+        squares += float(w @ e**2)
+        trace += float(np.trace(shaped))
+        fourth += float(np.sum(shaped * shaped.T))
+    freedom = max(trace**2 / max(fourth, TINY), 1.0)
+    return Jitter(float(np.sqrt(squares / max(trace, TINY))), freedom, correlation)
+
+
+def draw_discrepancy(
+    tests: Sequence[Backtest], jitters: Sequence[Jitter], ratios: Sequence[Array], rng: np.random.Generator, draws: int
+) -> tuple[Array, Array]:
+    """Posterior draws of the law's own error: sd in nats/token per doubling (draws,), common share (draws,).
+
+    Backtest errors hold the law's error plus jitter carried through the fit; the latter's variance is
+    known and taken out in the likelihood. The law's error has a part common to all ratios of a size
+    (share .3 to .9 of the variance) and a part of each ratio.
+    """
+    known = [_carried(test, jitter) for test, jitter in zip(tests, jitters, strict=True)]
+    squares = np.concatenate([(test.errors / test.doublings) ** 2 for test in tests])
+    noise = np.concatenate([v / test.doublings**2 for v, test in zip(known, tests, strict=True)])
+    largest = max(float(np.sqrt(squares.mean())), TINY)
+    scale = np.sqrt(max(float(squares.mean() - noise.mean()), (0.3 * largest) ** 2))  # what jitter leaves
+    grid = largest * np.concatenate([[1e-3], np.geomspace(0.05, 6, GRID - 1)])
+    shares = np.array([0.3, 0.6, 0.9])
+    log = np.zeros((len(grid), len(shares)))
+    for test, variance, ratio in zip(tests, known, ratios, strict=True):
+        together = np.outer(test.doublings, test.doublings)
+        same = np.equal.outer(ratio, ratio).astype(float)
+        for j, share in enumerate(shares):
+            pattern = together * (share + (1 - share) * same)
+            for i, sd in enumerate(grid):
+                log[i, j] += _log_normal(test.errors, np.diag(variance + TINY**2) + sd**2 * pattern)
+    log += (_log_half_cauchy(grid, scale) + np.log(_widths(grid)))[:, None]
+    rows, columns = np.unravel_index(_pick(log.ravel(), rng, draws), log.shape)
+    return grid[rows], shares[columns]
+
+
+def _carried(test: Backtest, jitter: Jitter) -> Array:
+    """Variance (R,) of a backtest error from jitter alone: through the fit, and of the measured end."""
+    ends, where = np.unique(test.ends, return_inverse=True)
+    response = respond(test.fit, test.times, ends, jitter.sd)
+    carried = response.variances([jitter.matrix(len(time)) for time in test.times])
+    return np.asarray(jitter.sd**2 * (1 + carried[np.arange(len(where)), where]), dtype=float)
+
+
+def draw_components(
+    levels: Sequence[Array],
+    known: Sequence[Array],
+    ratios: Sequence[Array],
+    trunks: Sequence[NDArray[np.int_]],
+    rng: np.random.Generator,
+    draws: int,
+) -> tuple[Array, Array] | None:
+    """Posterior draws of the run-to-run and trunk-to-trunk sd (draws,) each, nats/token; None without replicates.
+
+    Per size: levels (R,) of the runs, ``known`` (R,) variances of their estimates, ratios (R,), trunk
+    numbers (R,). Restricted likelihood, ratio means free, pooled over sizes: replicates are few, and
+    which seed a run has should matter alike at neighbouring sizes. Trunk sd is 0 where no size has two.
+    """
+    spare = [len(level) - len(np.unique(ratio)) for level, ratio in zip(levels, ratios, strict=True)]
+    if sum(spare) < 1:
+        return None
+    squares = sum(
+        float(np.sum((level[ratio == r] - level[ratio == r].mean()) ** 2))
+        for level, ratio in zip(levels, ratios, strict=True)
+        for r in np.unique(ratio)
+    )
+    scale = max(float(np.sqrt(squares / sum(spare))), TINY)
+    several = any(len(np.unique(trunk)) > 1 for trunk in trunks)
+    size = GRID if max(map(len, levels)) <= 30 else GRID // 2
+    runs = scale * np.geomspace(0.02, 8, size)
+    trunk_sds = scale * np.concatenate([[1e-3], np.geomspace(0.05, 8, size // 2)]) if several else np.zeros(1)
+    log = np.zeros((len(runs), len(trunk_sds)))
+    for level, variance, ratio, trunk in zip(levels, known, ratios, trunks, strict=True):
+        if len(level) == len(np.unique(ratio)):
+            continue
+        design = np.equal.outer(ratio, np.unique(ratio)).astype(float)
+        together = np.equal.outer(trunk, trunk).astype(float) * (len(np.unique(trunk)) > 1)
+        for i, run_sd in enumerate(runs):
+            for j, trunk_sd in enumerate(trunk_sds):
+                covariance = np.diag(variance + run_sd**2) + trunk_sd**2 * together
+                log[i, j] += _log_restricted(level, design, covariance)
+    log += (_log_half_cauchy(runs, scale) + np.log(_widths(runs)))[:, None]
+    if several:
+        log += (_log_half_cauchy(trunk_sds, scale) + np.log(_widths(trunk_sds)))[None, :]
+    rows, columns = np.unravel_index(_pick(log.ravel(), rng, draws), log.shape)
+    return runs[rows], trunk_sds[columns]
+
+
+def draw_misfit(excess: float, noise: float, freedom: int, prior: float, rng: np.random.Generator, draws: int) -> Array:
+    """Posterior draws (draws,) of the ratio law's own error relative to the range of losses it spans.
+
+    ``excess``: squared residuals of the law over sizes, each relative to its range; ``noise``: what of
+    it noise explains; ``freedom``: ratios less parameters, summed. Half-normal prior of sd ``prior``.
+    """
+    grid = prior * np.linspace(0.02, 4, 2 * GRID)
+    log = -0.5 * (grid / prior) ** 2
+    if freedom > 0:
+        variance = grid**2 + noise / freedom + TINY
+        log = log - 0.5 * freedom * np.log(variance) - 0.5 * excess / variance
+    return np.asarray(grid[_pick(log, rng, draws)], dtype=float)
+
+
+def _pick(log: Array, rng: np.random.Generator, draws: int) -> NDArray[np.int_]:
+    weight = np.exp(log - log.max())
+    return rng.choice(len(log), size=draws, p=weight / weight.sum())
+
+
+def _widths(grid: Array) -> Array:
+    """Spacing of a grid's points: turns density into mass."""
+    return np.gradient(grid) if len(grid) > 1 else np.ones(1)
+
+
+def _log_half_cauchy(value: Array, scale: float) -> Array:
+    return np.asarray(-np.log1p((value / scale) ** 2), dtype=float)
+
+
+def _log_normal(value: Array, covariance: Array) -> float:
+    factor = np.linalg.cholesky(covariance)
+    white = np.linalg.solve(factor, value)
+    return float(-np.log(np.diag(factor)).sum() - 0.5 * white @ white)
+
+
+def _log_restricted(value: Array, design: Array, covariance: Array) -> float:
+    """Restricted log-likelihood: the means of the design's groups integrated out."""
+    factor = np.linalg.cholesky(covariance)
+    white, columns = np.linalg.solve(factor, value), np.linalg.solve(factor, design)
+    normal = np.linalg.cholesky(columns.T @ columns)
+    part = np.linalg.solve(normal, columns.T @ white)
+    return float(-np.log(np.diag(factor)).sum() - np.log(np.diag(normal)).sum() - 0.5 * (white @ white - part @ part))

@@ -1,0 +1,1 @@
+"""Filtered text or everything."""

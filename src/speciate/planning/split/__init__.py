@@ -1,0 +1,1 @@
+"""One model, or a seed copied into specialists."""

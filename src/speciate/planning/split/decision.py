@@ -1,0 +1,148 @@
+"""The answer to "one model, or a seed copied into specialists?": frozen values, their JSON, and five lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from speciate.planning.split.remedy import SplitRun, short
+from speciate.planning.split.sizes import ShareBySize
+
+Ends = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Expert:
+    """One domain's specialist where domains are unequal. Tokens with their interval; losses in nats/token."""
+
+    eval_on: str
+    weight: float
+    tokens: float
+    low: float | None
+    high: float | None
+    loss: float
+    loss_unsplit: float
+
+
+@dataclass(frozen=True, eq=False)
+class SplitDecision:
+    """How ``total_tokens`` are best spent on a seed and K experts of ``params``, and whether to split at all.
+
+    ``choice`` is "split", "never split", or None where these rows cannot tell. ``low`` and ``high`` are of
+    ``seed_tokens``; ``intervals`` holds those of all (None without a second run). ``expert_tokens`` is the mean over
+    experts. ``splitting_point`` is None where splitting pays at no seed. ``p_split``: share of draws in which this
+    split wins (any, where the plan is not to split); ``regret``: expected loss (nats/token) for not knowing the law
+    better. ``extrapolated``: by how many times the plan exceeds what was measured, for what it exceeds. ``rows``:
+    those it was fitted on.
+    """
+
+    params: float
+    total_tokens: float
+    domains: int
+    choice: str | None
+    seed_tokens: float
+    expert_tokens: float
+    loss: float
+    loss_unsplit: float
+    gain: float
+    splitting_point: float | None
+    intervals: Mapping[str, Ends]
+    p_split: float | None
+    regret: float | None
+    level: float
+    extrapolated: Mapping[str, float]
+    experts: tuple[Expert, ...]
+    options: tuple[Mapping[str, float | None], ...]
+    seed_share_by_size: ShareBySize | None
+    remedy: SplitRun | None
+    status: str
+    notes: tuple[str, ...]
+    rows: pd.DataFrame = field(repr=False)
+    by_domains: tuple[SplitDecision, ...] = ()
+
+    @property
+    def decided(self) -> bool:
+        """Whether the rows tell splitting from not splitting."""
+        return self.choice is not None
+
+    @property
+    def low(self) -> float | None:
+        return self.intervals["seed_tokens"][0]
+
+    @property
+    def high(self) -> float | None:
+        return self.intervals["seed_tokens"][1]
+
+    @property
+    def flops(self) -> float:
+        """Of training all of it: 6 N (D + K D')."""
+        return 6.0 * self.params * self.total_tokens
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable form printed by ``speciate plan split --json``; missing is null."""
+        return {
+            "kind": "split",
+            "decided": self.decided,
+            **self._numbers(),
+            "level": self.level,
+            "experts": [dict(vars(expert)) for expert in self.experts],
+            "options": [dict(point) for point in self.options],
+            "seed_share_by_size": None if self.seed_share_by_size is None else self.seed_share_by_size.to_json(),
+            "by_domains": [one._numbers() for one in self.by_domains],
+            "remedy": None if self.remedy is None else self.remedy.to_json(),
+            "notes": list(self.notes),
+        }
+
+    def _numbers(self) -> dict[str, Any]:
+        names = ("params", "total_tokens", "domains", "choice", "seed_tokens", "expert_tokens", "low", "high", "loss",
+                 "loss_unsplit", "gain", "splitting_point", "p_split", "regret", "flops", "status")  # fmt: skip
+        return {
+            **{name: getattr(self, name) for name in names},
+            "intervals": {name: {"low": low, "high": high} for name, (low, high) in self.intervals.items()},
+            "extrapolated": dict(self.extrapolated),
+        }
+
+    def explain(self) -> str:
+        """Five lines: choice, how sure, cost, what would change it, next command."""
+        return "\n".join([self._choice(), self._sure(), self._cost(), self._change(), self._next()])
+
+    def _choice(self) -> str:
+        of = f"{short(self.total_tokens)} tokens, {self.domains} domains, {short(self.params)} params"
+        plan = (
+            f"a seed of {short(self.seed_tokens)} tokens, then {short(self.expert_tokens)} for each of {self.domains} "
+            f"experts ({of}): loss {self.loss:.4f}, {self.gain:.4f} nats better than not splitting"
+        )
+        if self.choice is None:
+            return f"Choice: none yet; {self.status}. The best estimate is {plan}."
+        if self.choice == "split":
+            return f"Choice: split; {plan}."
+        return f"Choice: do not split ({of}): loss {self.loss_unsplit:.4f}."
+
+    def _sure(self) -> str:
+        if self.low is None or self.high is None:
+            return f"How sure: no {self.level:.0%} interval; the rows come from one run."
+        gain = self.intervals["gain"]
+        text = (
+            f"How sure: {self.level:.0%} intervals: seed {short(self.low)} to {short(self.high)} tokens, "
+            f"gain {gain[0]:.4f} to {gain[1]:.4f} nats; splitting wins in {self.p_split:.0%} of draws"
+        )
+        far = ", ".join(f"{name} {times:.2g}x" for name, times in self.extrapolated.items())
+        return f"{text}; beyond the rows in {far}." if far else f"{text}; within what was measured."
+
+    def _cost(self) -> str:
+        keep = f", and {self.domains} models to keep" if self.choice != "never split" else ""
+        return f"Cost: {self.flops:.3g} FLOPs (6 N D), the same with and without splitting{keep}."
+
+    def _change(self) -> str:
+        if self.remedy is not None:
+            return f"What would change it: {self.remedy.to_json()['text']}."
+        point = "at no seed" if self.splitting_point is None else f"from {short(self.splitting_point)} seed tokens on"
+        return f"What would change it: another total or number of domains; splitting pays {point}."
+
+    def _next(self) -> str:
+        if self.choice is None:
+            return "Next: run it, add its rows, and plan again: speciate plan split TABLE"
+        return "Next: seal it before it is run: speciate plan split TABLE --seal plan.json"
