@@ -10,6 +10,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.speciate-installed
+DEV := $(VENV)/.speciate-dev-installed
 
 .PHONY: help demo test
 
@@ -19,7 +20,7 @@ help:
 demo: $(STAMP)
 	@$(BIN)/speciate demo $(ARGS)
 
-test: $(STAMP)
+test: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,5 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Speciate needs Python 3.11 or newer; run: make PYTHON=/path/to/python3.11 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(TORCH_FLAGS) torch==2.13.0 -c constraints.txt
-	$(BIN)/python -m pip install --quiet -e '.[train,report,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[train,report]' -c constraints.txt
+	@touch $@
+
+$(DEV): $(STAMP)
+	$(BIN)/python -m pip install --quiet -e '.[train,report,corpus,hub,ray,dev]' -c constraints.txt
 	@touch $@
