@@ -1,14 +1,6 @@
 """What a tree of runs costs: FLOPs, tokens saved by sharing, and time on this many processes.
 
-FLOPs of training per token (Kaplan et al. 2020, section 2.1; PaLM, Chowdhery et al. 2022, appendix B), with
-N non-embedding parameters, L layers, d hidden size, V vocabulary, S sequence length:
-
-    forward   2 (N + d V)      one multiply and one add per parameter; the output head counts, the lookup does not
-              + 2 L d S        attention: scores and weighted values, 4 d per key, and S / 2 keys under the causal mask
-    training  3 x forward      the backward pass costs twice the forward
-
-Grouped-query attention has fewer N (narrower keys and values) and the same attention: every query head still meets
-every key. PaLM counts all S keys (12 L d S for training); half of them are masked, and flash kernels skip them.
+The formula of FLOPs per token stands in ``architecture``.
 """
 
 from __future__ import annotations
@@ -17,6 +9,8 @@ import heapq
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from speciate.runs.actuals import Correction
+from speciate.runs.architecture import Architecture
 from speciate.runs.spec import ModelSpec
 from speciate.runs.tree import Node, RunTree
 
@@ -24,14 +18,12 @@ FASTEST, SLOWEST = 0.8, 1.5  # of the expected time; (assumption: a shared machi
 
 
 def flops_per_token(model: ModelSpec) -> int:
-    """FLOPs of training (forward and backward) on one token, as in the module's formula.
+    """FLOPs of training (forward and backward) on one token: ``Architecture.training_flops_per_token``.
 
     >>> flops_per_token(ModelSpec("llama", 64, 3, 4, 160, 1024, 256))  # 6 x (141,760 + 65,536) + 6 x 3 x 64 x 256
     1538688
     """
-    head = model.hidden_size * model.vocab_size
-    attention = 2 * model.layers * model.hidden_size * model.sequence_length
-    return 3 * (2 * (model.params + head) + attention)
+    return Architecture.of_spec(model).training_flops_per_token()
 
 
 def train_flops(node: Node) -> int:
@@ -110,11 +102,16 @@ def _practices(tree: RunTree, cost: Callable[[Node], int]) -> tuple[int, int, in
 
 
 def estimate_seconds(
-    tree: RunTree, tokens_per_second: Mapping[int, float], processes: int, done: Collection[str] = ()
+    tree: RunTree,
+    tokens_per_second: Mapping[int, float],
+    processes: int,
+    done: Collection[str] = (),
+    correction: Correction | None = None,
 ) -> tuple[float, float, float]:
     """Wall-clock time (low, expected, high) to train the tree's nodes that are not in ``done`` (keys).
 
-    ``tokens_per_second`` maps a model's non-embedding parameters to its speed in one process while all run.
+    ``tokens_per_second`` maps a model's non-embedding parameters to its speed in one process while all run. Without a
+    ``correction`` from earlier runs the range is FASTEST to SLOWEST.
     Nodes are given to free processes as the executor gives them: parents first, longest remaining path first.
 
     >>> from speciate.runs.tree import build_tree
@@ -143,4 +140,6 @@ def estimate_seconds(
         now, finished = heapq.heappop(running)
         for child in children.get(finished, []):
             heapq.heappush(ready, (-remaining[child], child))
-    return FASTEST * now, now, SLOWEST * now
+    if correction is None:
+        return FASTEST * now, now, SLOWEST * now
+    return correction.low * now, correction.factor * now, correction.high * now

@@ -59,10 +59,10 @@ def demo_study(seed: int, scale: float) -> str:
 
 def demo_scale(minutes: float, console: Console) -> float:
     """The largest scale, in eighths and at most 1, whose training is expected to fit into ``minutes`` here."""
-    from speciate.study.dryrun import expected_seconds, measured_speeds
+    from speciate.study.dryrun import expected_seconds, speeds_of_study
 
     config = parse_study(demo_study(0, 1.0), "demo.yaml", Path())
-    speeds = measured_speeds(config)
+    speeds = speeds_of_study(config)
     for eighths in range(8, 0, -1):  # measuring on held-out text does not shrink with the tokens trained
         scale = eighths / 8
         expected = expected_seconds(parse_study(demo_study(0, scale), "demo.yaml", Path()), speeds)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
+from speciate.runs.actuals import correction, read_actuals
 from speciate.runs.cost import estimate_seconds, savings, train_flops
-from speciate.runs.spec import RunSpec
 from speciate.runs.tree import RunTree, build_tree
 from speciate.study.config import StudyConfig
 from speciate.study.layout import Layout
 from speciate.study.progress import duration
-from speciate.study.specs import StudyRun, final_runs, node_measured_tokens, pilot_runs
-from speciate.study.speed import EVALUATION_SHARE, tokens_per_second
+from speciate.study.specs import StudyRun, final_runs, pilot_runs
+from speciate.study.timing import measured_speeds, with_measuring
 from speciate.study.train import nodes_on_disk
 
 
@@ -31,15 +29,16 @@ def expected_runs(config: StudyConfig, corpus_digest: str, vocab_size: int) -> l
     return runs + final_runs(config, guess, corpus_digest, vocab_size)
 
 
-def measured_speeds(config: StudyConfig) -> dict[int, float]:
+def speeds_of_study(config: StudyConfig) -> dict[int, float]:
     """Training tokens per second of one process by model size, measured here and now."""
-    return _measured(config, build_tree([run.spec for run in expected_runs(config, "", config.corpus.vocabulary)]))
+    tree = build_tree([run.spec for run in expected_runs(config, "", config.corpus.vocabulary)])
+    return measured_speeds(config, tree.nodes)
 
 
 def expected_seconds(config: StudyConfig, speeds: dict[int, float]) -> float:
-    """Expected wall-clock seconds of all training and measuring, at ``measured_speeds``."""
+    """Expected wall-clock seconds of all training and measuring, at ``speeds_of_study``."""
     tree = build_tree([run.spec for run in expected_runs(config, "", config.corpus.vocabulary)])
-    return estimate_seconds(tree, _with_measuring(config, tree, speeds), config.compute.processes)[1]
+    return estimate_seconds(tree, with_measuring(config, tree, speeds), config.compute.processes)[1]
 
 
 def dry_run_study(config: StudyConfig, layout: Layout, console: Console) -> str:
@@ -48,8 +47,9 @@ def dry_run_study(config: StudyConfig, layout: Layout, console: Console) -> str:
     runs = expected_runs(config, corpus_digest, vocab_size)
     tree = build_tree([run.spec for run in runs], nodes_on_disk(layout))
     done = {node.key for node in tree.nodes if (layout.runs / node.key / "DONE").exists()}
-    speeds = _with_measuring(config, tree, _measured(config, tree))
-    low, expected, high = estimate_seconds(tree, speeds, config.compute.processes, done)
+    speeds = with_measuring(config, tree, measured_speeds(config, tree.nodes))
+    learned = correction(read_actuals(layout.actuals))
+    low, expected, high = estimate_seconds(tree, speeds, config.compute.processes, done, learned)
     console.print(_drawn(config, tree, done))
     table = Table("model parameters", "nodes", "tokens", "FLOPs", "tokens/s of one process, measured now")
     for params, speed in sorted(speeds.items()):
@@ -69,6 +69,7 @@ def dry_run_study(config: StudyConfig, layout: Layout, console: Console) -> str:
         f"{len(tree.nodes) - len(done)} of {len(tree.nodes)} nodes to train, {left:,} tokens, about "
         f"{duration(expected)} ({duration(low)} to {duration(high)}) on {config.compute.processes} processes"
     )
+    summary += "" if learned is None else f"; {learned.told()}"
     console.print(summary, highlight=False)
     return summary
 
@@ -85,27 +86,6 @@ def _corpus_identity(config: StudyConfig, layout: Layout) -> tuple[str, int]:
 
     corpus = Corpus.open(layout.corpus, verify=False)
     return corpus.digest, corpus.vocab_size
-
-
-def _measured(config: StudyConfig, tree: RunTree) -> dict[int, float]:
-    specs: dict[int, RunSpec] = {node.spec.model.params: node.spec for node in tree.nodes}
-    # Random weights are as fast as a checkpoint's, and a dry run must not read gigabytes.
-    fresh = [replace(spec, model=replace(spec.model, init_from=None)) for spec in specs.values()]
-    wanted = min(config.compute.processes, len(tree.nodes))  # as the executor does
-    processes = min(wanted, os.cpu_count() or 1)  # more would share the same cores: told below, not tried
-    measured = tokens_per_second(fresh, processes, config.compute.threads)
-    return {params: speed * processes / wanted for params, speed in measured.items()}
-
-
-def _with_measuring(config: StudyConfig, tree: RunTree, measured: dict[int, float]) -> dict[int, float]:
-    """Tokens per second by model size, with the time spent on measuring spread over the tokens trained."""
-    held_out = config.evaluation.tokens_per_set * len(config.corpus.sources) * EVALUATION_SHARE
-    spread = {}
-    for params, speed in measured.items():
-        nodes = [node for node in tree.nodes if node.spec.model.params == params]
-        points = sum(len(node_measured_tokens(config, node)) for node in nodes)
-        spread[params] = speed / (1 + points * held_out / sum(node.tokens for node in nodes))
-    return spread
 
 
 def _drawn(config: StudyConfig, tree: RunTree, done: set[str]) -> Tree:

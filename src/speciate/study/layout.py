@@ -24,4 +24,5 @@ class Layout:
         self.comparison = root / "comparison.json"
         self.tree = root / "tree.json"  # the run tree as the report draws it
         self.cost = root / "cost.json"
+        self.actuals = root / "actuals.jsonl"  # estimated and actual seconds of every node that was trained
         self.report = root / "report.html"

@@ -22,6 +22,7 @@ from speciate.study.layout import Layout
 from speciate.study.progress import TreeProgressBar
 from speciate.study.rows import ledger_rows
 from speciate.study.specs import StudyRun, final_runs, pilot_runs, study_eval_hash
+from speciate.study.timing import expect, record
 from speciate.training.folder import read_done
 
 
@@ -59,6 +60,10 @@ def _train(
 
     tree = build_tree([run.spec for run in runs], nodes_on_disk(layout))
     write_atomic(layout.nodes, canonical_json(tree.to_json()))
+    identity = study_eval_hash(config, corpus)
+    expected = expect(config, layout, tree, title)
+    if expected is not None:
+        console.print(f"{title}: {expected.told()}", highlight=False, soft_wrap=True)
     started = time.monotonic()
     try:
         with TreeProgressBar(tree, title, console) as bar:
@@ -69,10 +74,12 @@ def _train(
                 processes=config.compute.processes,
                 threads=config.compute.threads,
                 progress=bar.update,
-                eval_hash=study_eval_hash(config, corpus),
+                eval_hash=identity,
             )
     finally:  # time spent on a launch that was interrupted is spent all the same
         add_seconds(layout, "train_seconds", time.monotonic() - started)
+        if expected is not None:
+            record(config, layout, tree, expected, identity)
     return _record(config, layout, corpus, runs)
 
 
