@@ -15,7 +15,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speciate.corpus import read
+from speciate.corpus.documents import Piece
+from speciate.corpus.parse import records
 from speciate.corpus.read import list_files, read_documents, read_file
 from speciate.errors import UserError
 
@@ -142,7 +143,13 @@ def test_long_plain_text_is_cut_between_characters(
 ) -> None:
     path = tmp_path_factory.mktemp("plain") / "a.txt"
     path.write_bytes(text.encode())
-    assert "".join(read._plain(path, chunk)) == text
+    found = list(records(Piece(str(path), "a.txt"), plain_bytes=chunk))
+    offsets = [int(record.id.rpartition(":")[2]) for record in found]
+    texts = {record.id: record.text for record in found}  # a blank piece shows its text too
+    assert "".join(texts[record.id] for record in found) == text
+    for offset in offsets:  # a part that begins at any cut gives the rest of the same pieces
+        again = records(Piece(str(path), "a.txt", first=offset), plain_bytes=chunk)
+        assert [record.id for record in again] == [record.id for record in found if int(record.id[6:]) >= offset]
 
 
 @pytest.mark.parametrize("name", ("a.txt", "a.jsonl.gz", "a.jsonl.zst", "a.parquet"))
