@@ -78,7 +78,7 @@ def test_json_and_seal(here: Path) -> None:
     sealed = json.loads((here / "plan.json").read_text(encoding="utf-8"))
     verify_seal(sealed)
     assert sealed["decision"] == found and len(sealed["fitted_row_digests"]) == 20
-    assert sealed["request"]["params"] == 4e9 and sealed["request"]["plan"] == "accuracy"
+    assert sealed["request"]["params"] == 4e9 and sealed["kind"] == "accuracy"
 
 
 def test_what_is_not_decided_exits_with_3(here: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,7 +17,9 @@ from speciate.planning.seal import seal, verify_seal
 SETUP = Setup(sizes=(35_552,))
 
 
-def outcome(seed: int = 0, ratios: tuple[float, ...] = (0.5, 0.75)) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
+def outcome(
+    seed: int = 0, ratios: tuple[float, ...] = (0.5, 0.75)
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """A sealed plan, the table it was fitted on, and that table with the outcome added."""
     study = simulate(SETUP, seed)
     decision = plan_mixture(study.table, horizon_tokens=SETUP.horizon, draws=200)

@@ -17,7 +17,19 @@ from typing import Annotated
 import typer
 
 from speciate import __version__
-from speciate.cli import analysis, imports, plan_accuracy, plan_specialize, plan_split, plans, studies
+from speciate.cli import (
+    analysis,
+    corpus_inspect,
+    cost,
+    imports,
+    plan_accuracy,
+    plan_decide,
+    plan_next,
+    plan_specialize,
+    plan_split,
+    plans,
+    studies,
+)
 from speciate.cli.output import DONE, NOT_DECIDABLE, OURS, STOPPED, USER_ERROR, emit, show_problems
 from speciate.errors import NotDecidable, Problem, UserError, machine_problem
 
@@ -27,6 +39,14 @@ _EXTRAS = {
     "tokenizers": "train",
     "safetensors": "train",
     "zstandard": "train",
+    "sklearn": "corpus",
+    "datasketch": "corpus",
+    "openai": "corpus",
+    "py3langid": "corpus",
+    "rustbpe": "corpus",
+    "tiktoken": "corpus",
+    "datasets": "hub",
+    "ray": "ray",
     "plotly": "report",
 }
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's, which newer Typers carry within themselves
@@ -54,13 +74,19 @@ def build() -> typer.Typer:
     app.command("fit", cls=analysis.FitCommand)(analysis.fit)
     app.command("predict")(analysis.predict)
     app.command("import")(imports.import_logs)
+    app.command("cost")(cost.cost)
     plan = typer.Typer(help="Decide from a table of measurements.", no_args_is_help=True, rich_markup_mode=None)
-    plan.callback()(_plan_options)
     plan.command("mixture")(plans.mixture)
     plan.command("accuracy")(plan_accuracy.accuracy)
     plan.command("specialize")(plan_specialize.specialize)
     plan.command("split")(plan_split.split)
+    plan.command("decide")(plan_decide.decide)
+    plan.command("next")(plan_next.next_run)
     app.add_typer(plan, name="plan")
+    corpus = typer.Typer(help="From raw text to domains.", no_args_is_help=True, rich_markup_mode=None)
+    corpus.callback()(_group)
+    corpus.command("inspect")(corpus_inspect.inspect)
+    app.add_typer(corpus, name="corpus")
     return app
 
 
@@ -140,8 +166,8 @@ def _options(
     """Options before the verb; ``main`` looks for --debug itself, as it must know when parsing fails."""
 
 
-def _plan_options() -> None:
-    """Keeps ``mixture`` a verb of its own while it is the only one."""
+def _group() -> None:
+    """Keeps ``inspect`` a verb of its own while it is the only one."""
 
 
 if __name__ == "__main__":

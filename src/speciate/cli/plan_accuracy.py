@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
+from speciate.cli.sealing import Seal, told, write_sealed
 
 if TYPE_CHECKING:
     from speciate.planning.accuracy.decision import AccuracyDecision
@@ -27,7 +28,7 @@ def accuracy(
     bootstrap: Draws = 1000,
     seed: Seed = 0,
     columns: Columns = None,
-    seal: Annotated[Path | None, typer.Option(metavar="FILE", help="Seal the answer here before the run.")] = None,
+    seal: Seal = None,
     as_json: Json = False,
 ) -> int:
     """What a benchmark will show at full budget: laws side by side, the chosen one's answer, an interval."""
@@ -48,27 +49,16 @@ def accuracy(
         draws=bootstrap,
         seed=seed,
     )
-    if seal is not None:
-        _sealed(seal, decision, asked)
+    sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
     if as_json:
         emit(decision.to_json())
     else:
-        print("\n".join(lines_of(_told(decision), screen())))
+        print("\n".join(lines_of(told(_lines(decision), sealed), screen())))
     return DONE if decision.decided else NOT_DECIDABLE
 
 
-def _told(decision: AccuracyDecision) -> list[str]:
+def _lines(decision: AccuracyDecision) -> list[str]:
     """Five lines, the laws side by side, what was left out."""
     lines = [*decision.explain().splitlines(), "", *decision.beside()]
     lines += [f"Left out: {count} rows where {why}." for why, count in decision.left_out.items()]
     return lines + [f"Note: {note}." for note in decision.notes]
-
-
-def _sealed(place: Path, decision: AccuracyDecision, asked: dict[str, Any]) -> None:
-    """Write the decision, what was asked and the hash of its rows, whole or not at all."""
-    from speciate.planning.seal import seal
-    from speciate.storage import canonical_json, write_atomic
-
-    request = {"plan": "accuracy", **asked}
-    plan = seal({"format": "speciate-plan-1", "request": request, "decision": decision.to_json()}, decision.rows)
-    write_atomic(place, canonical_json(plan) + "\n")

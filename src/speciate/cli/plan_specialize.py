@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit
+from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
+from speciate.cli.sealing import Seal, told, write_sealed
 from speciate.errors import Problem, UserError
-
-if TYPE_CHECKING:
-    from speciate.planning.specialize.decision import SpecializeDecision
 
 
 def specialize(
@@ -28,9 +26,7 @@ def specialize(
     bootstrap: Annotated[int, typer.Option(help="Draws behind the intervals.", min=100)] = 1000,
     seed: Seed = 0,
     columns: Columns = None,
-    seal: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the decision here, sealed with the rows it rests on.")
-    ] = None,
+    seal: Seal = None,
     as_json: Json = False,
 ) -> int:
     """Filtered domain text or everything? SGER by size, optimal sizes, forgetting."""
@@ -51,12 +47,13 @@ def specialize(
         draws=bootstrap,
         seed=seed,
     )
-    if seal is not None:
-        _seal(decision, seal, {"table": str(file), "flops": budgets, "original": original, "new": new, "seed": seed})
+    asked = {"general": general, "specialized": specialized, "eval_on": eval_on, "original": original, "new": new,
+             "flops": budgets, "level": level, "draws": bootstrap, "seed": seed}  # fmt: skip
+    sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
     if as_json:
         emit(decision.to_json())
     else:
-        print(decision.explain())
+        print("\n".join(lines_of(told(decision.explain().splitlines(), sealed), screen())))
     return DONE if decision.decided else NOT_DECIDABLE
 
 
@@ -74,10 +71,3 @@ def _budgets(texts: list[str]) -> list[float]:
     if problems:
         raise UserError(problems)
     return budgets
-
-
-def _seal(decision: SpecializeDecision, path: Path, request: dict[str, object]) -> None:
-    from speciate.planning.seal import seal
-    from speciate.storage import canonical_json, write_atomic
-
-    write_atomic(path, canonical_json(seal({**decision.to_json(), "request": request}, decision.rows)))

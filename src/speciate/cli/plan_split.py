@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
+from speciate.cli.sealing import Seal, told, write_sealed
 from speciate.errors import Problem, UserError
-
-if TYPE_CHECKING:
-    from speciate.planning.split.decision import SplitDecision
 
 Draws = Annotated[int, typer.Option(help="Draws behind the intervals.", min=100)]
 
@@ -32,7 +30,7 @@ def split(
     bootstrap: Draws = 1000,
     seed: Seed = 0,
     columns: Columns = None,
-    seal: Annotated[Path | None, typer.Option(metavar="FILE", help="Seal the plan here before it is run.")] = None,
+    seal: Seal = None,
     as_json: Json = False,
 ) -> int:
     """One model, or a seed copied into specialists: how to spend a total of tokens."""
@@ -52,15 +50,14 @@ def split(
         draws=bootstrap,
         seed=seed,
     )
-    if seal is not None:
-        asked = {"tokens": tokens, "domains": counts, "params": params, "weights": shares, "eval_on": eval_on,
-                 "where": where, "level": level, "draws": bootstrap, "seed": seed}  # fmt: skip
-        _sealed(seal, decision, asked)
+    asked = {"tokens": tokens, "domains": counts, "params": params, "weights": shares, "eval_on": eval_on,
+             "where": where, "level": level, "draws": bootstrap, "seed": seed}  # fmt: skip
+    sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
     if as_json:
         emit(decision.to_json())
     else:
-        told = [*decision.explain().splitlines(), *(f"Note: {note}." for note in decision.notes)]
-        print("\n".join(lines_of(told, screen())))
+        lines = [*decision.explain().splitlines(), *(f"Note: {note}." for note in decision.notes)]
+        print("\n".join(lines_of(told(lines, sealed), screen())))
     return DONE if decision.decided else NOT_DECIDABLE
 
 
@@ -83,12 +80,3 @@ def _options(domains: str | None, weights: str | None) -> tuple[list[int] | None
     if problems:
         raise UserError(problems)
     return counts or None, shares or None
-
-
-def _sealed(file: Path, decision: SplitDecision, request: dict[str, Any]) -> None:
-    """Write the plan, what was asked, and the digests of the rows it rests on."""
-    from speciate.planning.seal import seal
-    from speciate.storage import canonical_json, write_atomic
-
-    plan = {"format": "speciate-plan-1", "request": request, "decision": decision.to_json()}
-    write_atomic(file, canonical_json(seal(plan, decision.rows)))

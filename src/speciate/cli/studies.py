@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from speciate.cli.output import DONE, Columns, Json, Seed, console, emit, number, table
+from speciate.cli.output import DONE, Columns, Json, Seed, console, emit, lines_of, number, screen
+from speciate.errors import Problem, UserError
 
 SHOWN = 30  # values of a column that are printed
 STUDY_FILES = ("resolved.yaml", "ledger.parquet", "plan.json", "comparison.json", "tree.json", "cost.json")
@@ -92,7 +93,6 @@ def report(
     as_json: Json = False,
 ) -> int:
     """Write report.html from what is in a study's folder."""
-    from speciate.errors import Problem, UserError
     from speciate.report.page import write_report
 
     if directory.is_dir() and not any((directory / name).exists() for name in STUDY_FILES):
@@ -107,21 +107,46 @@ def report(
 
 
 def compare(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a study with a sealed plan.")],
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.json | DIR", help="A sealed plan, or the folder of a study.")],
+    measured: Annotated[
+        Path | None, typer.Argument(metavar="[TABLE]", help="What was measured since: .csv or .parquet; not of a DIR.")
+    ] = None,
+    columns: Columns = None,
     as_json: Json = False,
 ) -> int:
-    """Hold a study's sealed predictions against what its ledger has measured since."""
-    from speciate.study.outcome import compare_study
-
-    found = compare_study(directory)
+    """Hold sealed predictions against what was measured since: errors, intervals, and what the choice cost."""
+    found = _compared(plan, measured, columns)
     if as_json:
         emit(found)
-        return DONE
-    headers = ["params", "domain_ratio", "tokens", "eval_on", "predicted", "low", "high", "measured", "inside"]
-    rows = [
-        [number(row[name]) if isinstance(row[name], float | None) else str(row[name]) for name in headers]
-        for row in found["rows"]
-    ]
-    print(table(headers, rows))
-    print(f"\n{found['coverage']['verdict']}")
+    else:
+        from speciate.cli.comparison import lines
+
+        print("\n".join(lines_of(lines(found), screen())))
     return DONE
+
+
+def _compared(plan: Path, measured: Path | None, columns: str | None) -> dict[str, Any]:
+    """A study's folder has its own measurements; a plan alone needs a table of them."""
+    if plan.is_dir():
+        given = [name for name, value in (("TABLE", measured), ("--columns", columns)) if value is not None]
+        if given:
+            fix = f"leave it out, or give the plan: speciate compare {plan / 'plan.json'} TABLE"
+            raise UserError([Problem("a study is compared with its own ledger", name, fix) for name in given])
+        from speciate.study.outcome import compare_study
+
+        return compare_study(plan)
+    from speciate.cli.sealing import read_sealed
+
+    sealed = read_sealed(plan)
+    if measured is None:
+        fix = f"give what was measured since: speciate compare {plan} TABLE"
+        raise UserError(Problem("a plan is compared with a table", "TABLE", fix))
+    from speciate.cli.tables import read_rows
+    from speciate.planning.compare import check_plan
+    from speciate.planning.compare import compare as compare_plan
+
+    try:
+        check_plan(sealed)
+    except UserError as error:
+        raise UserError(Problem(p.what, str(plan), p.fix) for p in error.problems) from None
+    return compare_plan(sealed, read_rows(measured, columns, ()))

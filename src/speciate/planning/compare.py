@@ -10,83 +10,119 @@ import pandas as pd
 from scipy.stats import binom
 
 from speciate.errors import NotDecidable, Problem, UserError
-from speciate.planning.seal import verify_seal
-from speciate.runs.table import row_digests
+from speciate.planning.matching import amounts, check_columns, closest, keys_of, match, output_of
+from speciate.planning.regret import regrets
+from speciate.planning.seal import FORMAT, fitted_on, verify_seal
 
-TOKENS_APART = 0.005  # a measurement within half a percent of the planned tokens is the planned one
+Pairs = list[tuple[int, int]]  # places of a prediction and of a row
+ASIDE = {"trunk", "domains", "tokenizer", "eval_hash"}  # keys that a compared row does not repeat
 
 
 def compare(plan: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any]:
-    """Predicted against measured: {rows, coverage, mae, regret, verdict}; missing is None.
+    """Predicted against measured.
 
-    ``plan``: as sealed, with ``decision`` (the JSON of a ``MixtureDecision``) and ``predictions`` (rows of
-    ``planning.decision.predictions``). ``table``: measurements made since; rows the plan was fitted
-    on may be among them, except those it had to predict.
+    {kind, rows, coverage, mae, mre, bias, relative_bias, regret, verdict, left_out, seal}.
+
+    ``plan``: as sealed, with ``decision`` (a decision's JSON) and ``predictions`` (rows of ``planning.predictions``).
+    ``table``: measurements made since; rows the plan was fitted on may be among them, except those it had to predict.
+    Where the plan says that it knew such measurements (``fitted_rows``), those of further runs count, and the known
+    are ``left_out``. ``bias`` is the mean of measured less predicted, ``mae`` of its size, in the output's unit;
+    ``relative_bias`` and ``mre`` are those of the errors as shares of what was predicted. Missing is None.
 
     Raises UserError (an altered plan, or one whose fitted rows hold the outcome), NotDecidable (nothing
     measured yet that was predicted).
     """
-    verify_seal(plan)
-    predicted = list(plan.get("predictions") or [])
-    if not predicted:
-        raise UserError(Problem("the plan holds no predictions", "plan", "seal it with its predictions"))
-    matches = _match(predicted, table)
-    known = set(plan["fitted_row_digests"])
-    digests = dict(zip(table.index, row_digests(table), strict=True))
-    seen = [index for _, index in matches if digests[index] in known]
-    if seen:
-        runs = ", ".join(sorted({str(table.loc[index, "run"]) for index in seen}))
-        fix = "compare with runs that were measured after the plan was sealed"
-        raise UserError(Problem(f"the plan was fitted on {len(seen)} of the rows it predicts", f"runs {runs}", fix))
-    if not matches:
-        raise NotDecidable("none of the planned runs has been measured", "carry the plan out, then compare again")
-    rows = [_row(prediction, table.loc[index]) for prediction, index in matches]
+    check_plan(plan)
+    predicted = list(plan["predictions"])
+    table = table.drop_duplicates(ignore_index=True)
+    check_columns(predicted, table)
+    pairs, left_out = unseen(plan, predicted, match(predicted, table), table)
+    if not pairs:
+        remedy = "carry the plan out, then compare again"
+        near = closest(predicted, table)
+        raise NotDecidable("none of the planned runs has been measured" + (f": {near}" if near else ""), remedy)
+    rows = [_row(i, predicted[i], table, place) for i, place in pairs]
     decision = plan["decision"]
-    level = float(decision["level"])
-    coverage = _coverage(rows, level)
-    errors = [abs(row["error"]) for row in rows]
+    coverage = _coverage(rows, float(decision["level"]))
+    errors = np.array([row["error"] for row in rows])
+    shares = np.array([row["relative_error"] for row in rows if row["relative_error"] is not None])
     return {
+        "kind": decision.get("kind", "mixture"),
         "rows": rows,
         "coverage": coverage,
-        "mae": float(np.mean(errors)),
-        "regret": _regrets(decision, rows, table),
+        "mae": float(np.mean(np.abs(errors))),
+        "mre": float(np.mean(np.abs(shares))) if len(shares) else None,
+        "bias": float(np.mean(errors)),
+        "relative_bias": float(np.mean(shares)) if len(shares) else None,
+        "regret": regrets(plan, rows, table),
         "verdict": coverage["verdict"],
+        "left_out": left_out,
         "seal": plan["seal"],
     }
 
 
-def _match(predicted: Sequence[Mapping[str, Any]], table: pd.DataFrame) -> list[tuple[Mapping[str, Any], Any]]:
-    """Pairs of a prediction and the index of a row that it predicted; a row measured by two seeds gives two."""
-    pairs = []
-    for prediction in predicted:
-        tokens = float(prediction["tokens"])
-        fits = (
-            (table["params"] == prediction["params"])
-            & ((table["domain_ratio"] - prediction["domain_ratio"]).abs() < 1e-6)
-            & ((table["tokens"] - tokens).abs() <= TOKENS_APART * tokens)
-            & (table["eval_on"] == prediction["eval_on"])
-        )
-        if prediction.get("trunk") is not None and "trunk" in table.columns:
-            fits &= table["trunk"].astype(str) == str(prediction["trunk"])
-        pairs += [(prediction, index) for index in table.index[fits]]
-    return pairs
+def check_plan(plan: Mapping[str, Any]) -> None:
+    """Raise UserError unless this is a plan that can be compared: of this format, as sealed, with predictions."""
+    named = plan.get("format", FORMAT if {"seal", "predictions"} & plan.keys() else "no plan")
+    if named != FORMAT:
+        other = str(named).startswith(FORMAT.rstrip("0123456789"))
+        what = f"its format is {named}, and this is for {FORMAT}" if other else "this is no sealed plan"
+        fix = "use the version of Speciate that sealed it" if other else "give a file that plan ... --seal FILE wrote"
+        raise UserError(Problem(what, "plan", fix))
+    verify_seal(plan)
+    if not plan.get("predictions"):
+        what = "the plan holds no predictions: nothing was decided, or not of a size that was run"
+        raise UserError(Problem(what, "plan", "add the run that its explanation names, plan again and seal that"))
 
 
-def _row(prediction: Mapping[str, Any], measured: pd.Series[Any]) -> dict[str, Any]:
-    value, low, high = prediction["value"], prediction.get("low"), prediction.get("high")
-    loss = float(measured["loss"])
+def unseen(
+    plan: Mapping[str, Any], predicted: Sequence[Mapping[str, Any]], pairs: Pairs, table: pd.DataFrame
+) -> tuple[Pairs, int]:
+    """The pairs whose row the plan was not fitted on, and how many were passed because the plan says that it was.
+
+    Raises UserError where the plan was fitted on rows that it had to predict.
+    """
+    if not pairs:
+        return [], 0
+    places = [place for _, place in pairs]
+    exact, known = fitted_on(plan, table.iloc[places])
+    fresh = [pair for pair, old in zip(pairs, known, strict=True) if not old]
+    secret = np.array([not predicted[i].get("fitted_rows") for i, _ in pairs])
+    wrong = known & (secret if fresh else True)
+    if not wrong.any():
+        return fresh, int(known.sum())
+    count, alike = int(wrong.sum()), int((wrong & ~exact).sum())
+    what = f"the plan was fitted on {count} of the rows it predicts"
+    if alike:
+        what += f" ({alike} of them as other values of the same measurement: same run, tokens and evaluation set)"
+    name = "run" if "run" in table.columns else None
+    told = [str(table.at[p, name]) if name else f"row {p + 1}" for p, bad in zip(places, wrong, strict=True) if bad]
+    runs = sorted(set(told))
+    where = f"{'runs ' if name else ''}{', '.join(runs[:6])}" + (f" and {len(runs) - 6} more" if len(runs) > 6 else "")
+    raise UserError(Problem(what, where, "compare with runs that were measured after the plan was sealed"))
+
+
+def _row(number: int, prediction: Mapping[str, Any], table: pd.DataFrame, place: int) -> dict[str, Any]:
+    """One measurement beside its prediction; ``prediction`` is the place in the plan's list."""
+    measured = table.iloc[place]
+    value, low, high = float(prediction["value"]), prediction.get("low"), prediction.get("high")
+    output = output_of(prediction)
+    found = float(measured[output])
+    keys = {name: key for name, key in keys_of(prediction).items() if name not in ASIDE}
+    keys |= {name: float(amounts(table, name)[place]) for name in ("seed_tokens", "tokens", "flops") if name in keys}
     return {
-        "run": str(measured["run"]),
-        "params": int(prediction["params"]),
-        "domain_ratio": float(prediction["domain_ratio"]),
-        "tokens": float(measured["tokens"]),
-        "eval_on": prediction["eval_on"],
-        "predicted": float(value),
+        "run": str(measured["run"]) if "run" in table.columns else f"row {place + 1}",
+        "prediction": number,
+        "option": prediction.get("option"),
+        **{name: int(key) if isinstance(key, float) and name == "params" else key for name, key in keys.items()},
+        "output": output,
+        "predicted": value,
         "low": low,
         "high": high,
-        "measured": loss,
-        "error": loss - float(value),
-        "inside": None if low is None or high is None else bool(low <= loss <= high),
+        "measured": found,
+        "error": found - value,
+        "relative_error": (found - value) / value if value else None,
+        "inside": None if low is None or high is None else bool(low <= found <= high),
     }
 
 
@@ -101,74 +137,28 @@ def _coverage(rows: Sequence[Mapping[str, Any]], level: float) -> dict[str, Any]
     n = len(judged)
     if not n:
         verdict = "The plan had no intervals (run-to-run noise was unknown), so there is nothing to check."
-        return {"inside": None, "rows": 0, "runs": 0, "expected": None, "low": None, "high": None, "level": level,
-                "verdict": verdict}  # fmt: skip
+        return {"inside": None, "rows": 0, "runs": 0, "share": None, "expected": None, "low": None, "high": None,
+                "level": level, "verdict": verdict}  # fmt: skip
     inside = sum(bool(row["inside"]) for row in judged)
     low, high = (float(q) / runs * n for q in binom.ppf([0.025, 0.975], runs, level))
-    counted = f"{inside} of {n} measured losses lie inside their {level:.0%} intervals"
-    expected = f"{low:.3g} to {high:.3g} were to be expected from {runs} independent run{'s' if runs != 1 else ''}"
+    counted = f"{inside} of {n} measured {_noun(judged)} lie inside their {level:.0%} intervals"
+    few, many = (f"{round(end, 1):,g}" for end in (low, high))
+    expected = f"{few} to {many} were to be expected from {runs} independent run{'s' if runs != 1 else ''}"
     if inside < low:
         verdict = f"{counted}; {expected}: the intervals were too narrow."
+    elif inside > high:
+        verdict = f"{counted}; {expected}: the intervals were wider than they had to be."
+    elif low <= 0:
+        verdict = f"{counted}; {expected}: too few runs to tell."
     else:
         verdict = f"{counted}; {expected}: as often as they said."
     return {
-        "inside": inside, "rows": n, "runs": runs, "expected": level * n, "low": low, "high": high, "level": level,
-        "verdict": verdict,
+        "inside": inside, "rows": n, "runs": runs, "share": inside / n, "expected": level * n, "low": low, "high": high,
+        "level": level, "verdict": verdict,
     }  # fmt: skip
 
 
-def _regrets(
-    decision: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], table: pd.DataFrame
-) -> list[dict[str, Any]]:
-    """Per size: the planned ratio's domain loss against the best measured ratio that turned out feasible.
-
-    The chosen ratio is the measured one closest to the planned critical ratio. ``loss_difference``
-    (nats/token, 0 or more) is None when the chosen ratio broke the tolerance or nothing was feasible.
-    """
-    found = []
-    for model in decision["models"]:
-        critical, start = model.get("critical_ratio"), (model.get("start_loss") or {}).get("general")
-        mine = [row for row in rows if row["params"] == model["params"]]
-        general = _by_ratio(mine, decision["general"])
-        domain = _by_ratio(mine, decision["domain"])
-        shared = sorted(set(general) & set(domain))
-        if critical is None or start is None or not shared:
-            continue
-        start = _start_measured(table, model["params"], decision["general"], mine, start)
-        feasible = [ratio for ratio in shared if general[ratio] - start <= model["tolerance"]]
-        chosen = min(shared, key=lambda ratio: abs(ratio - critical))
-        best = min(feasible, key=lambda ratio: domain[ratio]) if feasible else None
-        kept = chosen in feasible
-        found.append({
-            "params": model["params"],
-            "planned_ratio": critical,
-            "chosen_ratio": chosen,
-            "chosen_feasible": kept,
-            "general_change": general[chosen] - start,
-            "tolerance": model["tolerance"],
-            "best_ratio": best,
-            "loss_difference": domain[chosen] - domain[best] if kept and best is not None else None,
-        })  # fmt: skip
-    return found
-
-
-def _by_ratio(rows: Sequence[Mapping[str, Any]], eval_on: str) -> dict[float, float]:
-    """Mean measured loss by ratio."""
-    losses: dict[float, list[float]] = {}
-    for row in rows:
-        if row["eval_on"] == eval_on:
-            losses.setdefault(row["domain_ratio"], []).append(row["measured"])
-    return {ratio: float(np.mean(values)) for ratio, values in losses.items()}
-
-
-def _start_measured(
-    table: pd.DataFrame, params: int, general: str, rows: Sequence[Mapping[str, Any]], otherwise: float
-) -> float:
-    """Loss of the starting models of the compared runs, from their own rows with tokens = 0 where there are any."""
-    runs = {row["run"] for row in rows}
-    zero = table[(table["params"] == params) & (table["eval_on"] == general) & (table["tokens"] == 0)]
-    own = zero[zero["run"].astype(str).isin(runs)]
-    if own.empty and "trunk" in table.columns:
-        trunks = set(table.loc[table["run"].astype(str).isin(runs), "trunk"].astype(str))
-        own = zero[zero["trunk"].astype(str).isin(trunks)]
-    return float(own["loss"].mean()) if len(own) else otherwise
+def _noun(rows: Sequence[Mapping[str, Any]]) -> str:
+    nouns = {"loss": "losses", "perplexity": "perplexities", "accuracy": "accuracies"}
+    outputs = {row["output"] for row in rows}
+    return nouns.get(outputs.pop(), "values") if len(outputs) == 1 else "values"

@@ -97,9 +97,29 @@ def test_task_at_chance_is_not_decidable() -> None:
     table = grid(3).assign(accuracy=lambda rows: 0.25 + 0.01 * (np.arange(len(rows)) % 3))
     with pytest.raises(NotDecidable, match="still at chance: 0 of the 4 largest"):
         plan_accuracy(table, params=7e9, tokens=1.4e11)
-    few = grid(3)[-4:]
+    few = grid(3)[-3:]
     with pytest.raises(NotDecidable, match="too few"):
         plan_accuracy(few, params=7e9, tokens=1.4e11)
+
+
+def test_four_runs_at_one_ratio_give_a_wide_interval_and_not_a_refusal() -> None:
+    inside, widths = 0, []
+    for seed in range(4):
+        table, _ = one_ratio(seed, rows=5)
+        found = plan_accuracy(table[1:-1].drop(columns="loss"), params=17e9, tokens=17e9 * 20.5, draws=200)
+        assert found.low is not None and found.high is not None
+        inside += found.low <= table["accuracy"].iloc[-1] <= found.high
+        widths.append(found.high - found.low)
+        assert [test.rows for test in found.tests] == [1]  # with two held out no law has a row to spare
+    assert inside >= 4 and 0.02 < np.mean(widths) < 0.3
+
+
+def test_a_question_in_flops_needs_no_sizes() -> None:
+    table = grid(1).assign(flops=lambda rows: 6 * rows.params * rows.tokens).drop(columns=["params", "tokens"])
+    found = plan_accuracy(table, flops=2e21)
+    assert found.accuracy is not None and found.params is None
+    reasons = {rival.law: rival.reason for rival in found.rivals}
+    assert "which the question leaves out" in (reasons["accuracy-params-tokens"] or "")
 
 
 def test_far_beyond_what_was_tested_is_not_decided_and_says_how_far() -> None:

@@ -234,6 +234,6 @@ def test_ten_thousand_rows_in_seconds() -> None:
                   replicates=2, points=50)  # fmt: skip
     table = study(replace(setup))
     assert len(table) >= 10_000
-    start = time.perf_counter()
+    start = time.process_time()
     plan_mixture(table, horizon_tokens=2e6)
-    assert time.perf_counter() - start < 12  # 2 s on a free core; the bound allows for a busy machine
+    assert time.process_time() - start < 6  # 2 to 3 s of one core; CPU time, as a busy machine only stretches the clock

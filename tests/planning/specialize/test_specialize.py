@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import ArrayLike
 
 from speciate import read_table
 from speciate.errors import NotDecidable, UserError
@@ -20,7 +21,7 @@ SIZES = (1.5e9, 3e9, 7e9, 14e9)
 
 
 def rows(
-    params: float, regime: str, minimum: float, tokens: Sequence[float], *, floor: float = 2.0, bend: float = 0.05,
+    params: float, regime: str, minimum: float, tokens: ArrayLike, *, floor: float = 2.0, bend: float = 0.05,
     seed: int = 0, noise: Callable[[int], Any] = np.zeros, eval_on: str = "oab",
 ) -> pd.DataFrame:  # fmt: skip
     """Perplexity floor exp(bend ln^2(tokens / minimum) + noise), at checkpoints."""

@@ -36,7 +36,7 @@ def found(one: Curve, differ: Differences = ALONE, scatter: float | None = None)
 
 def lopsided(tokens: np.ndarray, minimum: float, bend: float = 0.05, lean: float = 0.3) -> np.ndarray:
     u = np.log(tokens / minimum)
-    return np.log(2.0) + bend * u**2 * (1 + lean * np.tanh(u))
+    return np.asarray(np.log(2.0) + bend * u**2 * (1 + lean * np.tanh(u)))
 
 
 @pytest.mark.parametrize("minimum", [9e9, 20e9, 33.6e9, 45e9])

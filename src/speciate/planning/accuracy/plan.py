@@ -16,9 +16,9 @@ import pandas as pd
 from speciate.errors import NotDecidable
 from speciate.planning.accuracy.decision import AccuracyDecision, Rival, Test
 from speciate.planning.accuracy.interval import Contender, drawn, shares
-from speciate.planning.accuracy.routes import Fitted, Route, fitted, routes
+from speciate.planning.accuracy.routes import Fitted, Known, Route, fitted, routes
 from speciate.planning.accuracy.rows import Asked, Benchmark, benchmark, checked, ratio_problem
-from speciate.planning.accuracy.tests import MOST, Trial, as_good, cuts, distances, favourite, ranked, small, tried
+from speciate.planning.accuracy.tests import Trial, as_good, cuts, distances, favourite, ranked, tried
 
 Reading = tuple[Fitted, float]  # a route fitted to all rows, and what it says of the asked run
 
@@ -60,12 +60,13 @@ def plan_accuracy(
     seen, asked = benchmark(table, params, tokens, flops, samples, eval_on, where)
     able, refused = routes(seen, asked)
     held = cuts(seen, asked)
-    trials, untested = tried(able, held) if held else ([], {})
+    known: Known = {}
+    trials, untested = tried(able, held, known) if held else ([], {})
     refused |= untested
     point = point_of(asked, seen)
-    trials, readings = possible(trials, point, seen, refused)
+    trials, readings = possible(trials, point, seen, refused, known)
     trials = ranked(trials, favourite(seen.rows, asked))
-    contenders = contending(trials, as_good(trials, held, level, seed), readings, point, seen.chance)
+    contenders = contending(trials, as_good(trials, held, level, seed), readings, point, seen.chance, known)
     distance = float(distances(point, seen.rows)[0])
     rng = np.random.default_rng(seed)
     spread = drawn(contenders, held, point, seen.chance, distance, rng, draws)
@@ -94,7 +95,7 @@ def point_of(asked: Asked, seen: Benchmark) -> pd.DataFrame:
 
 
 def possible(
-    trials: Sequence[Trial], point: pd.DataFrame, seen: Benchmark, refused: dict[str, str]
+    trials: Sequence[Trial], point: pd.DataFrame, seen: Benchmark, refused: dict[str, str], known: Known
 ) -> tuple[list[Trial], dict[str, Reading]]:
     """Routes that say something possible of the asked run, and what; why others do not goes to ``refused``.
 
@@ -102,7 +103,7 @@ def possible(
     """
     readings: dict[str, Reading] = {}
     for trial in trials:
-        reading = read(small(trial.route), point, seen.chance)
+        reading = read(trial.route, point, seen.chance, known)
         if isinstance(reading, str):
             refused[trial.name] = reading
         else:
@@ -114,10 +115,10 @@ def possible(
     return [trial for trial in trials if trial.name in readings], readings
 
 
-def read(route: Route, point: pd.DataFrame, chance: float) -> Reading | str:
+def read(route: Route, point: pd.DataFrame, chance: float, known: Known, every: bool = False) -> Reading | str:
     """The route fitted and its value at the asked run; or why it has none that an accuracy can be."""
     try:
-        found = fitted(route)
+        found = fitted(route, known, every)
     except ValueError as error:
         return str(error)
     value = float(found.predict(point)[0])
@@ -129,15 +130,20 @@ def read(route: Route, point: pd.DataFrame, chance: float) -> Reading | str:
 
 
 def contending(
-    trials: Sequence[Trial], good: Sequence[bool], readings: dict[str, Reading], point: pd.DataFrame, chance: float
+    trials: Sequence[Trial],
+    good: Sequence[bool],
+    readings: dict[str, Reading],
+    point: pd.DataFrame,
+    chance: float,
+    known: Known,
 ) -> list[Contender]:
     """Routes as good as the chosen one, which comes first, on all their rows, with their shares of the draws."""
     kept = []
     for trial, fine in zip(trials, good, strict=True):
         if not fine:
             continue
-        if any(len(rows) > MOST for rows in trial.route.rows):
-            whole = read(trial.route, point, chance)
+        if any(len(stage.rows) > len(stage.few) for stage in trial.route.stages):
+            whole = read(trial.route, point, chance, known, every=True)
             readings[trial.name] = readings[trial.name] if isinstance(whole, str) else whole
         kept.append(trial)
     parts = shares([trial.error for trial in kept])

@@ -25,22 +25,50 @@ SPARE = 2  # rows a law needs beyond its parameters: a perfect fit to as many ro
 SPARE_IN_TESTS = 1  # there the rows held out say what a perfect fit is worth
 TILT = 0.5  # rows count by compute to this power: docs/plan_accuracy.md has what each power missed
 STARTS = 3  # descents of a fit; on the published tables twelve found nothing lower that predicted otherwise
+MOST = 120  # rows that tests are run on; of more, every so-manieth in order of compute
 EDGE = 1e-4  # predictions are kept this far inside chance and 1
 
 
 @dataclass(frozen=True, eq=False)
+class Stage:
+    """A law and the rows it is fitted to, accuracies above chance or losses on all; ``few``: those that tests use.
+
+    Routes share stages: a stage is fitted once to the same rows.
+    """
+
+    law: Law
+    rows: pd.DataFrame
+    few: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
 class Route:
-    """A law, or two in a row, and the rows each is fitted to: those above chance, losses on all."""
+    """A law, or two in a row."""
 
     name: str
-    laws: tuple[Law, ...]
-    rows: tuple[pd.DataFrame, ...]
+    stages: tuple[Stage, ...]
+
+    @property
+    def laws(self) -> tuple[Law, ...]:
+        return tuple(stage.law for stage in self.stages)
 
     @property
     def inputs(self) -> tuple[str, ...]:
         if len(self.laws) == 1:
             return tuple(given.name for given in self.laws[0].inputs)
         return inputs_of(self.laws[0], self.laws[1], "loss")
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Parameters (P,) of a stage, the rows they were fitted to, and how much each counted (n,)."""
+
+    theta: Array
+    rows: pd.DataFrame
+    weights: Array
+
+
+Known = dict[tuple[Stage, str, int], Solved]  # stages already fitted, along what, to how many rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,25 +155,41 @@ def weights_of(rows: pd.DataFrame) -> Array:
     return np.asarray((flops / flops.max()) ** TILT)
 
 
-def fitted(route: Route, apart: pd.DataFrame | None = None, name: str = "flops") -> Fitted:
-    """The route fitted to its rows; with ``apart`` to those smaller than all of these along ``name``.
+def fitted(route: Route, known: Known, every: bool = False) -> Fitted:
+    """The route fitted to ``few`` rows of each stage, or to every one. Raises ValueError where they are too few."""
+    parts = [stage.rows if every else stage.few for stage in route.stages]
+    return joined(route, [solved(s, part, "", SPARE, known) for s, part in zip(route.stages, parts, strict=True)])
+
+
+def fitted_below(route: Route, apart: pd.DataFrame, name: str, known: Known) -> Fitted:
+    """The route fitted to those of its ``few`` rows that are smaller than all of ``apart`` along ``name``.
 
     Raises ValueError, in words, where they are too few.
     """
-    found, kept, counts = [], [], []
-    for law, rows in zip(route.laws, route.rows, strict=True):
-        part = rows if apart is None else rows[smaller(rows, apart, name)]
-        refusal = too_few(law, part, SPARE if apart is None else SPARE_IN_TESTS)
-        if refusal:
-            raise ValueError(refusal)
-        weights = weights_of(part)
-        solution = solve(law, columns(law, part), part[law.output].to_numpy(dtype=float), weights, starts=STARTS)
-        if not np.isfinite(solution.theta).all():
-            raise ValueError(f"{law.name} has no finite parameters for these rows")
-        found.append(solution.theta)
-        kept.append(part)
-        counts.append(weights)
-    return Fitted(route, tuple(found), tuple(kept), tuple(counts))
+    parts = [stage.few[smaller(stage.few, apart, name)] for stage in route.stages]
+    return joined(
+        route, [solved(s, part, name, SPARE_IN_TESTS, known) for s, part in zip(route.stages, parts, strict=True)]
+    )
+
+
+def joined(route: Route, found: list[Solved]) -> Fitted:
+    """A route of solved stages."""
+    return Fitted(route, tuple(s.theta for s in found), tuple(s.rows for s in found), tuple(s.weights for s in found))
+
+
+def solved(stage: Stage, part: pd.DataFrame, name: str, spare: int, known: Known) -> Solved:
+    """The stage fitted to some of its rows, unless that is known: rows below a size are told by their number."""
+    if (key := (stage, name, len(part))) in known:
+        return known[key]
+    law = stage.law
+    if refusal := too_few(law, part, spare):
+        raise ValueError(refusal)
+    weights = weights_of(part)
+    found = solve(law, columns(law, part), part[law.output].to_numpy(dtype=float), weights, starts=STARTS)
+    if not np.isfinite(found.theta).all():
+        raise ValueError(f"{law.name} has no finite parameters for these rows")
+    known[key] = Solved(found.theta, part, weights)
+    return known[key]
 
 
 def smaller(rows: pd.DataFrame, apart: pd.DataFrame, name: str) -> Array:
@@ -186,38 +230,55 @@ def routes(seen: Benchmark, asked: Asked) -> tuple[list[Route], dict[str, str]]:
     """The routes that these rows and this question allow, and why not the others."""
     refused: dict[str, str] = {}
     able: list[Route] = []
-    singles = (*DIRECT, SAMPLED) if asked.samples is not None else DIRECT
     mine = of_k(seen.rows, asked.samples)
-    for name in singles:
-        rows = (seen.rows if name == SAMPLED else mine,)
-        admitted(Route(name, (LAWS[name],), rows), asked, able, refused)
+    few = thinned(mine)
+    names = (*DIRECT, SAMPLED) if asked.samples is not None else DIRECT
+    found = {name: [stage(name, mine, few)] for name in names if name != SAMPLED}
+    if SAMPLED in names:
+        found[SAMPLED] = [stage(SAMPLED, seen.rows, thinned(seen.rows))]
     if (near := at_ratio(mine, asked)) is not None:
-        law = LAWS["accuracy-compute"]
         label = f"accuracy-compute at {near['tokens'].div(near['params']).median():.3g} tokens per parameter"
-        admitted(Route(label, (law,), (near,)), asked, able, refused)
+        found[label] = [stage("accuracy-compute", near, thinned(near))]
     measured = [name for name in ("loss", "bits_per_byte") if name in seen.every.columns]
-    for first in LOSS_FIRST if measured else ():
-        for second in THEN:
-            rows = tuple(with_loss(part, measured[0]) for part in (of_k(seen.every, asked.samples), mine))
-            admitted(Route(f"{first}+{second}", (LAWS[first], LAWS[second]), rows), asked, able, refused)
+    if measured:
+        every, above = (with_loss(part, measured[0]) for part in (of_k(seen.every, asked.samples), mine))
+        firsts = {name: stage(name, every, thinned(every)) for name in LOSS_FIRST}
+        thens = {name: stage(name, above, thinned(above)) for name in THEN}
+        found |= {f"{a}+{b}": [one, two] for a, one in firsts.items() for b, two in thens.items()}
+    for name, stages in found.items():
+        admitted(Route(name, tuple(stages)), asked, able, refused)
     return able, refused
 
 
+def stage(name: str, rows: pd.DataFrame, few: pd.DataFrame) -> Stage:
+    """A law in units near its rows', where they have its inputs: a question in FLOPs asks for no size."""
+    law = LAWS[name]
+    usable = len(rows) > 0 and all(given.name in rows.columns for given in law.inputs)
+    return Stage(rescaled(law, columns(law, rows)) if usable else law, rows, few)
+
+
 def admitted(route: Route, asked: Asked, able: list[Route], refused: dict[str, str]) -> None:
-    """The route, in units near its rows', among those able or refused."""
+    """The route among those able or refused."""
     absent = [name for name in route.inputs if name not in ("chance", "loss") and asked.of(name) is None]
     if absent:
         refused[route.name] = f"it reads {' and '.join(absent)}, which the question leaves out"
         return
-    for law, rows in zip(route.laws, route.rows, strict=True):
-        if why := too_few(law, rows) or tied(law, rows):
+    for part in route.stages:
+        if why := too_few(part.law, part.rows) or tied(part.law, part.rows):
             refused[route.name] = why
             return
-    if route.name == SAMPLED and (route.rows[0]["chance"] > 0).any():
+    if route.name == SAMPLED and (route.stages[0].rows["chance"] > 0).any():
         refused[route.name] = "it has no chance, and here chance is above 0"
         return
-    laws = tuple(rescaled(law, columns(law, rows)) for law, rows in zip(route.laws, route.rows, strict=True))
-    able.append(Route(route.name, laws, route.rows))
+    able.append(route)
+
+
+def thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    """At most MOST rows, evenly in order of compute; smallest and largest among them."""
+    if len(rows) <= MOST:
+        return rows
+    order = np.argsort(rows["flops"].to_numpy(dtype=float), kind="stable")
+    return rows.iloc[order[np.linspace(0, len(rows) - 1, MOST).round().astype(int)]].reset_index(drop=True)
 
 
 def with_loss(rows: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -17,7 +17,7 @@ WHERE = "rows for plan accuracy"
 SIZES = ("params", "tokens", "flops", "samples")  # what says how large a run is; flops last of what training costs
 LARGEST = 0.2  # share of the runs, the largest by compute, of which half must be above chance
 FEWEST_LARGEST = 3
-FEWEST = 5  # rows: three to fit two parameters with something to spare, two to hold out
+FEWEST = 4  # rows: three to fit two parameters with one to spare, one to hold out
 ONE_RATIO = 1.5  # tokens per parameter within this factor count as the same
 RATIO_REACH = 2.0  # how far beyond the ratios of the rows laws of size and tokens are believed
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from speciate.fitting.resample import cluster_weights, units
 from speciate.laws.law import Array
-from speciate.planning.accuracy.routes import Route, fitted, one_ratio, smaller
+from speciate.planning.accuracy.routes import Known, Route, fitted_below, one_ratio, smaller, thinned
 from speciate.planning.accuracy.rows import SIZES, Asked, Benchmark
 
 HELD_OUT = (0.2, 0.35, 0.5)  # shares of the different sizes held out by turns, the largest
 MANY = 10  # different sizes up to which they are held out one by one
-MOST = 120  # rows that tests are run on; of more, every so-manieth in order of compute
 ALIKE = 1.25  # ten errors that share a fit do not tell a quarter apart
 MOST_CUTS = 4
+FEWEST_BELOW = 3  # rows left to fit two parameters with one to spare
 SIZES_KNOWN = 3  # with two, a law holds at those and not beyond
 PREFERRED = 1.5  # by how much another law must err less to be chosen over the source's law for such rows
 DRAWS = 1000
@@ -71,7 +71,9 @@ def cuts(seen: Benchmark, asked: Asked) -> list[Cut]:
         for least in starts(values):
             apart = rows[(rows[name] >= least).to_numpy()].reset_index(drop=True)
             below = seen.rows[smaller(seen.rows, apart, name)]
-            if len(below) and not any(len(apart) == len(cut.apart) and cut.apart.equals(apart) for cut in found):
+            if len(below) >= FEWEST_BELOW and not any(
+                len(apart) == len(cut.apart) and cut.apart.equals(apart) for cut in found
+            ):
                 found.append(Cut(name, apart, distances(apart, below)))
     return found[:MOST_CUTS]
 
@@ -103,25 +105,12 @@ def distances(apart: pd.DataFrame, below: pd.DataFrame) -> Array:
     return np.asarray(np.maximum(np.nanmax(beyond, axis=0), 0.0))
 
 
-def thinned(rows: pd.DataFrame) -> pd.DataFrame:
-    """At most MOST rows, evenly in order of compute; smallest and largest among them."""
-    if len(rows) <= MOST:
-        return rows
-    order = np.argsort(rows["flops"].to_numpy(dtype=float), kind="stable")
-    return rows.iloc[order[np.linspace(0, len(rows) - 1, MOST).round().astype(int)]].reset_index(drop=True)
-
-
-def small(route: Route) -> Route:
-    """The route on rows few enough to be tested quickly."""
-    return replace(route, rows=tuple(thinned(rows) for rows in route.rows))
-
-
-def tried(able: list[Route], held: list[Cut]) -> tuple[list[Trial], dict[str, str]]:
+def tried(able: list[Route], held: list[Cut], known: Known) -> tuple[list[Trial], dict[str, str]]:
     """Every route's errors, best first, and why some could not be tested."""
     trials, refused = [], {}
     for route in able:
         try:
-            predicted = tuple(fitted(small(route), cut.apart, cut.name).predict(cut.apart) for cut in held)
+            predicted = tuple(fitted_below(route, cut.apart, cut.name, known).predict(cut.apart) for cut in held)
         except ValueError as error:
             refused[route.name] = str(error)
             continue

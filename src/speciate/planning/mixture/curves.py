@@ -95,10 +95,14 @@ def fit_group(shape: Shape, times: Sequence[Array], values: Sequence[Array], sca
     fixed = shape.bend == "fixed"
     bends = np.full(len(times), shape.value) if fixed else _search(shape, scaled, values, weights)
     linear = []
+    known: dict[tuple[bytes, float], Array] = {}  # runs often share times and s
     for s, time, value, weight in zip(bends, scaled, values, weights, strict=True):
         root = np.sqrt(weight)
-        solved = np.linalg.lstsq(basis_at(shape, s, time) * root[:, None], value * root, rcond=None)[0]
-        linear.append(np.asarray(solved, dtype=float))
+        key = (time.tobytes(), float(s))
+        if key not in known:
+            solve = np.linalg.pinv(basis_at(shape, s, time) * root[:, None]) * root
+            known[key] = np.asarray(solve, dtype=float)
+        linear.append(known[key] @ value)
     return GroupFit(shape, scale, bends, tuple(linear))
 
 

@@ -72,7 +72,7 @@ def critical_path(
     levels = general.means(wide)
     others = domain.means(wide) if question.weight else None
     slopes = _slopes(_weigh(levels, others, question), wide, general.longest)
-    if turner is not None:
+    if turner is not None and not general.fit.shape.turns:
         slopes = np.minimum(slopes, _slopes(_weigh(turner.means(wide), others, question), wide, general.longest))
     unit = general.longest
     shown = np.arange(POINTS - SHOWN, POINTS)
@@ -89,14 +89,14 @@ def critical_path(
         other_draws = domain.mean_draws(wide) if question.weight else None
         weighed = _weigh(drawn, other_draws, question)
         moved = _slopes(weighed, wide, general.longest)
-        if turner is None:
-            turns = turning_draws(weighed, wide, POINTS - 1)
-        else:
-            seen = _weigh(turner.mean_draws(wide), other_draws, question)
-            falling = moved[:, :, POINTS - 1] <= 0
-            turns = turning_draws(seen, wide, POINTS - 1)
-            turns = np.where(falling, np.minimum(turns, general.longest), turns)
-            moved = np.minimum(moved, _slopes(seen, wide, general.longest))
+        turns = turning_draws(weighed, wide, POINTS - 1)
+        cannot = ~np.array([fit.shape.turns for fit in general.noise.fits])[general.noise.which]
+        if turner is not None and cannot.any():
+            seen = _weigh(turner.mean_draws(wide), other_draws, question)[cannot]
+            falling = moved[cannot][:, :, POINTS - 1] <= 0
+            to_come = turning_draws(seen, wide, POINTS - 1)
+            turns[cannot] = np.where(falling, np.minimum(to_come, general.longest), to_come)
+            moved[cannot] = np.minimum(moved[cannot], _slopes(seen, wide, general.longest))
         tolerated, turned = _over_time(drawn, moved, turns, general.ratios, wide, shown, question, unit, misfit)
         draws = np.clip(np.minimum(tolerated, turned), 0.0, 1.0)
         probability = (draws[:, -1:] >= general.ratios).mean(axis=0)
@@ -125,6 +125,7 @@ def _slopes(curves: Array, tokens: Array, longest: float) -> Array:
 def _turning(general: Levels, domain: Levels, turner: Levels | None, question: Question) -> Array:
     """Turning points (n,) of the expected curves."""
     last = FARTHEST * question.horizon
+    turner = None if general.fit.shape.turns else turner
 
     def slope(index: int, use: Levels) -> Callable[[Array], Array]:
         def value(tokens: Array) -> Array:

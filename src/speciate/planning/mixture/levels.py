@@ -16,19 +16,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate.planning.mixture.backtest import Backtest, choose
+from speciate.planning.mixture.backtest import Contender, contend
 from speciate.planning.mixture.curves import GroupFit, Shape, fit_group
+from speciate.planning.mixture.discrepancy import Discrepancy, LawError, measure
 from speciate.planning.mixture.observations import Curve
 from speciate.planning.mixture.response import bent_curves, draw_bends, respond
-from speciate.planning.mixture.spread import Jitter, draw_components, draw_discrepancy, measure_jitter
+from speciate.planning.mixture.spread import Jitter, draw_components, measure_jitter
 
 Array = NDArray[np.float64]
+LEAST_WEIGHT = 0.02  # of a shape that is drawn from at all
 
 
 @dataclass(frozen=True)
 class Noise:
     """Draws (B first) of all that moves the curves of one size on one evaluation set."""
 
+    fits: tuple[GroupFit, ...]  # under every shape that is believed in
+    which: NDArray[np.int_]  # (B,): whose turn it is
     rows: tuple[Array, ...]  # R of (B, n): jitter of the measurements
     bends: Array  # (B, R): s of every run's curve
     jitter_sd: Array  # (B,)
@@ -69,6 +73,13 @@ class Levels:
         """Tokens of the longest run."""
         return float(max(curve.tokens[-1] for curve in self.curves))
 
+    @property
+    def turning_belief(self) -> float:
+        """Share of the draws whose curve can rise and then fall (without draws: 1 or 0, of the best curve)."""
+        if self.noise is None:
+            return float(self.fit.shape.turns)
+        return float(np.mean(np.array([fit.shape.turns for fit in self.noise.fits])[self.noise.which]))
+
     def growth(self, tokens: Array) -> Array:
         """Share (G,) of a run's or trunk's effect that is there after ``tokens``; 1 at the longest pilot's end."""
         return np.asarray(np.log1p(tokens / self.first) / np.log1p(self.longest / self.first), dtype=float)
@@ -92,7 +103,12 @@ class Levels:
         noise = self.noise
         law = noise.law_common[:, None] + noise.law_own[:, self.ratio_of]  # (B, R)
         times, values = [curve.tokens for curve in self.curves], [curve.change for curve in self.curves]
-        curves = bent_curves(self.fit, times, values, noise.bends, noise.rows, tokens)
+        curves = np.empty((len(noise.which), len(times), len(tokens)))
+        for k, fit in enumerate(noise.fits):
+            own = noise.which == k
+            if own.any():
+                rows = [row[own] for row in noise.rows]
+                curves[own] = bent_curves(fit, times, values, noise.bends[own], rows, tokens)
         return np.asarray(curves - law[:, :, None] * self.beyond(tokens)[None], dtype=float)
 
     def mean_draws(self, tokens: Array, trunk: str | None = None) -> Array:
@@ -116,8 +132,19 @@ def refit(levels: Levels, shape: Shape, rng: np.random.Generator) -> Levels:
     noise = levels.noise
     if noise is not None:
         bends = draw_bends(fit, times, values, levels.jitter.sd, rng, len(noise.bends))
-        noise = replace(noise, bends=bends)
+        noise = replace(noise, fits=(fit,), which=np.zeros(len(bends), dtype=int), bends=bends)
     return replace(levels, fit=fit, noise=noise)
+
+
+@dataclass(frozen=True)
+class Believed:
+    """A shape with its fit and jitter at every size, the posterior of its error, and the weight it is given."""
+
+    contender: Contender
+    fits: tuple[GroupFit, ...]
+    jitters: tuple[Jitter, ...]
+    error: Discrepancy
+    weight: float
 
 
 def build_levels(
@@ -126,42 +153,65 @@ def build_levels(
     horizons: Sequence[float],
     rng: np.random.Generator,
     draws: int,
-) -> tuple[list[Levels], tuple[Backtest, ...], float]:
-    """Fit all sizes on one evaluation set and draw their noise; also the backtests and their RMS error per doubling."""
+) -> tuple[list[Levels], tuple[Believed, ...]]:
+    """Fit all sizes on one evaluation set and draw their noise; also the shapes believed in, the first the most."""
     ends = [max(float(curve.tokens[-1]) for curve in curves) for curves in groups]
     reach = max(horizon / end for horizon, end in zip(horizons, ends, strict=True))
-    shape, tests, score = choose(shapes, groups, reach)
+    shown = believe(contend(shapes, groups, reach), groups, ends)
+    best = shown[0]
     times = [[curve.tokens for curve in curves] for curves in groups]
-    values = [[curve.change for curve in curves] for curves in groups]
-    fits = [fit_group(shape, time, value, end) for time, value, end in zip(times, values, ends, strict=True)]
-    jitters = measure_jitter(fits, times, values)
     ratios = [np.array([curve.domain_ratio for curve in curves]) for curves in groups]
     trunk_of = [np.unique([curve.trunk for curve in curves], return_inverse=True)[1] for curves in groups]
     levels, known = [], []
-    for fit, time, end, jitter in zip(fits, times, ends, jitters, strict=True):
+    for fit, time, end, jitter in zip(best.fits, times, ends, best.jitters, strict=True):
         at = np.array([end])
         variance = respond(fit, time, at, jitter.sd).variances([jitter.matrix(len(t)) for t in time])[:, 0]
         levels.append(fit.curves(at)[:, 0])
         known.append(jitter.sd**2 * variance)
     components = draw_components(levels, known, ratios, trunk_of, rng, draws)
-    law_sd, share = draw_discrepancy(tests, jitters, ratios, rng, draws)
+    which = rng.choice(len(shown), size=draws, p=[shape.weight for shape in shown])
+    drawn = [shape.error.draw(rng, draws) for shape in shown]
+    law = LawError(*(np.choose(which, [getattr(own, part) for own in drawn]) for part in ("sd", "share", "across")))
+    everywhere = rng.standard_normal(draws)  # the part of the law's error that all sizes share
     built = []
-    for i, (curves, fit, jitter) in enumerate(zip(groups, fits, jitters, strict=True)):
-        built.append(_assemble(curves, fit, jitter, known[i], components, law_sd, share, rng, draws))
-    return built, tests, score
+    for i, curves in enumerate(groups):
+        sizes = [(shape.fits[i], shape.jitters[i]) for shape in shown]
+        built.append(_assemble(curves, sizes, which, known[i], components, law, everywhere, rng))
+    return built, shown
+
+
+def believe(
+    contenders: Sequence[Contender], groups: Sequence[tuple[Curve, ...]], ends: Sequence[float]
+) -> tuple[Believed, ...]:
+    """The contenders that what the backtests hid speaks for, with weights that sum to 1, the weightiest first."""
+    times = [[curve.tokens for curve in curves] for curves in groups]
+    values = [[curve.change for curve in curves] for curves in groups]
+    ratios = [np.array([curve.domain_ratio for curve in curves]) for curves in groups]
+    unit = contenders[0].score
+    found = []
+    for one in contenders:
+        fits = tuple(fit_group(one.shape, t, v, end) for t, v, end in zip(times, values, ends, strict=True))
+        jitters = tuple(measure_jitter(fits, times, values))
+        found.append(Believed(one, fits, jitters, measure(one.tests, jitters, ratios, unit), 0.0))
+    top = max(one.error.evidence for one in found)
+    weights = np.array([np.exp(one.error.evidence - top) for one in found])
+    weights = np.where(weights >= LEAST_WEIGHT * weights.sum(), weights, 0.0)
+    order = [int(i) for i in np.argsort(-weights, kind="stable") if weights[i] > 0]
+    return tuple(replace(found[i], weight=float(weights[i] / weights.sum())) for i in order)
 
 
 def _assemble(
     curves: tuple[Curve, ...],
-    fit: GroupFit,
-    jitter: Jitter,
+    shapes: Sequence[tuple[GroupFit, Jitter]],
+    which: NDArray[np.int_],
     known: Array,
     components: tuple[Array, Array] | None,
-    law_sd: Array,
-    share: Array,
+    law: LawError,
+    everywhere: Array,
     rng: np.random.Generator,
-    draws: int,
 ) -> Levels:
+    draws = len(which)
+    fit, jitter = shapes[0]
     ratios, ratio_of = np.unique([curve.domain_ratio for curve in curves], return_inverse=True)
     names, trunk_of = np.unique([curve.trunk for curve in curves], return_inverse=True)
     several = len(names) > 1
@@ -177,17 +227,21 @@ def _assemble(
     trunk_part = (middle_trunk / floor) * together.T @ inverse @ (np.eye(len(curves)) - design @ combine)
     noise = None
     if components is not None:
-        sd = jitter.draw(rng, draws)
-        rows = tuple(sd[:, None] * _autocorrelated(rng, draws, len(c.tokens), jitter.correlation) for c in curves)
+        times, values = [curve.tokens for curve in curves], [curve.change for curve in curves]
+        sd = np.choose(which, [own.draw(rng, draws) for _, own in shapes])
+        together_size = np.sqrt(law.across) * everywhere + np.sqrt(1 - law.across) * rng.standard_normal(draws)
+        bends = [draw_bends(one, times, values, own.sd, rng, draws) for one, own in shapes]
         noise = Noise(
-            rows=rows,
-            bends=draw_bends(fit, [c.tokens for c in curves], [c.change for c in curves], jitter.sd, rng, draws),
+            fits=tuple(one for one, _ in shapes),
+            which=which,
+            rows=tuple(sd[:, None] * _autocorrelated(rng, draws, len(t), jitter.correlation) for t in times),
+            bends=np.stack(bends)[which, np.arange(draws)],
             jitter_sd=sd,
             run_sd=run_sd,
             runs=run_sd[:, None] * rng.standard_normal((draws, len(curves))),
             trunks=trunk_sd[:, None] * rng.standard_normal((draws, len(names))),
-            law_common=law_sd * np.sqrt(share) * rng.standard_normal(draws),
-            law_own=(law_sd * np.sqrt(1 - share))[:, None] * rng.standard_normal((draws, len(ratios))),
+            law_common=law.sd * np.sqrt(law.share) * together_size,
+            law_own=(law.sd * np.sqrt(1 - law.share))[:, None] * rng.standard_normal((draws, len(ratios))),
         )
     return Levels(curves, fit, jitter, ratios, ratio_of, tuple(map(str, names)), trunk_of, combine, trunk_part, noise)
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from speciate.errors import NotDecidable, Problem, UserError
 from speciate.planning.mixture import present, remedy
-from speciate.planning.mixture.backtest import choose
+from speciate.planning.mixture.backtest import contend
 from speciate.planning.mixture.curves import DOMAIN_SHAPES, GENERAL_SHAPES
 from speciate.planning.mixture.decision import Basis, MixtureDecision, Remedy, SizeDecision
 from speciate.planning.mixture.forecast import misfit_draws
 from speciate.planning.mixture.horizon import CriticalPath, Question, critical_path
-from speciate.planning.mixture.levels import Levels, build_levels, refit
+from speciate.planning.mixture.levels import Believed, Levels, build_levels, refit
 from speciate.planning.mixture.observations import SizeCurves, observe
 from speciate.planning.mixture.sizes import extrapolate_size
 
@@ -64,9 +64,9 @@ def plan_mixture(
     common = max(size.longest for size in seen.sizes) if untried else None  # sizes compare at one horizon only
     horizons = [float(horizon_tokens or common or size.longest) for size in seen.sizes]
     reach = max(h / size.longest for h, size in zip(horizons, seen.sizes, strict=True))
-    generals, tests, error = build_levels(GENERAL_SHAPES, [size.general for size in seen.sizes], horizons, rng, draws)
-    domains, _, domain_error = build_levels(DOMAIN_SHAPES, [size.domain for size in seen.sizes], horizons, rng, draws)
-    turners = _turners(seen.sizes, generals, reach, rng)
+    generals, shapes = build_levels(GENERAL_SHAPES, [size.general for size in seen.sizes], horizons, rng, draws)
+    domains, domain_shapes = build_levels(DOMAIN_SHAPES, [size.domain for size in seen.sizes], horizons, rng, draws)
+    turners = _turners(seen.sizes, generals, shapes, reach, rng)
     misfit = misfit_draws(generals, horizons, rng)
     misfit_domain = misfit_draws(domains, horizons, rng)
     models = []
@@ -75,16 +75,22 @@ def plan_mixture(
         models.append(_decide(size, basis, turner, Question(horizon, tolerance, lambda_), level, seed, widest))
     if params is not None:
         models = _for_size(models, params, level, widest)
-    method = _method(generals, domains, error, domain_error) | {"lambda": lambda_, "draws": draws, "seed": seed}
+    method = _method(generals, shapes, domain_shapes) | {"lambda": lambda_, "draws": draws, "seed": seed}
     return MixtureDecision(general, seen.domain, level, seed, tuple(models), method)
 
 
-def _method(generals: list[Levels], domains: list[Levels], error: float, domain_error: float) -> dict[str, Any]:
-    """How the answer was reached: chosen curves, what backtests and replicates showed (nats/token)."""
+def _method(
+    generals: list[Levels], shapes: tuple[Believed, ...], domain_shapes: tuple[Believed, ...]
+) -> dict[str, Any]:
+    """How the answer was reached: curves and their weights, what backtests and replicates showed (nats/token)."""
     return {
-        "general_curve": generals[0].fit.shape.describe(),
-        "domain_curve": domains[0].fit.shape.describe(),
-        "backtest_rmse_per_doubling": {"general": error, "domain": domain_error},
+        "general_curve": shapes[0].contender.shape.describe(),
+        "domain_curve": domain_shapes[0].contender.shape.describe(),
+        "curve_weights": {one.contender.shape.describe(): one.weight for one in shapes},
+        "backtest_rmse_per_doubling": {
+            "general": shapes[0].contender.score,
+            "domain": domain_shapes[0].contender.score,
+        },
         "jitter_sd": [level.jitter.sd for level in generals],
         "run_sd": None if generals[0].noise is None else float(np.median(generals[0].noise.run_sd)),
     }
@@ -107,17 +113,20 @@ def _check(
 
 
 def _turners(
-    sizes: tuple[SizeCurves, ...], generals: list[Levels], reach: float, rng: np.random.Generator
+    sizes: tuple[SizeCurves, ...],
+    generals: list[Levels],
+    shapes: tuple[Believed, ...],
+    reach: float,
+    rng: np.random.Generator,
 ) -> list[Levels | None]:
-    """The rise-and-fall law with the same noise, where the chosen curve cannot turn."""
-    if generals[0].fit.shape.turns:
+    """The rise-and-fall law with the same noise, where a curve that is believed in cannot turn."""
+    if all(one.contender.shape.turns for one in shapes):
         return [None] * len(sizes)
-    shape, _, _ = choose(
-        [shape for shape in GENERAL_SHAPES if shape.turns and shape.bend == "shared"],
-        [size.general for size in sizes],
-        reach,
-    )
-    return [refit(levels, shape, rng) for levels in generals]
+    turning = [one.contender.shape for one in shapes if one.contender.shape.turns]
+    if not turning:
+        can = [shape for shape in GENERAL_SHAPES if shape.turns and shape.bend == "shared"]
+        turning = [contend(can, [size.general for size in sizes], reach)[0].shape]
+    return [refit(levels, turning[0], rng) for levels in generals]
 
 
 def _decide(
@@ -192,6 +201,12 @@ def _undecided(
     if not path.feasible.any():
         reason = f"not decidable: no tried ratio ({tried}) is feasible, so the critical one lies below if there is one"
         return reason, remedy.another_ratio(params, levels, upwards=False)
+    if path.turned[-1] < path.tolerated[-1] and _beyond(question, levels) and levels.turning_belief < 0.5:
+        reason = (
+            f"not decidable: the turning point would bind ({value:.1%}), but it lies beyond the longest pilot, "
+            "and the pilots' ends are better predicted by a curve that does not turn"
+        )
+        return reason, remedy.longer(params, levels, value, question.horizon)
     if low is not None and high is not None and high - low > widest:
         reason = f"not decidable: the {level:.0%} interval, {low:.2f} to {high:.2f}, is wider than {widest:g}"
         return reason, remedy.sharpen(params, levels, basis.misfit_general, value, question.horizon)

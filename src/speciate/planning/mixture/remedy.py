@@ -41,6 +41,13 @@ def between(params: int, levels: Levels) -> Remedy:
     return Remedy("a third ratio", params, round(ratio, 4), int(levels.longest), next_seed(levels))
 
 
+def longer(params: int, levels: Levels, near: float, horizon: float) -> Remedy:
+    """A pilot to the horizon at the tried ratio nearest to the estimate: whether its loss turns is then seen."""
+    ratio = float(levels.ratios[np.argmin(np.abs(levels.ratios - near))])
+    why = "a pilot as long as the horizon shows whether the loss turns"
+    return Remedy(why, params, ratio, int(horizon), next_seed(levels))
+
+
 def sharpen(params: int, levels: Levels, misfit: Array | None, near: float, horizon: float) -> Remedy:
     """What narrows a wide interval most: a longer pilot, a second seed, or a ratio at the estimate.
 

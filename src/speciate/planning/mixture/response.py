@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate.planning.mixture.curves import BENDS, GroupFit, basis_at, profile_errors, row_weights, same_times
+from speciate.planning.mixture.curves import BENDS, GroupFit, Shape, basis_at, profile_errors, row_weights, same_times
 
 Array = NDArray[np.float64]
 BEND_SD = 0.5  # prior width of s to first order: curves that do not see s must not spread without bound
@@ -116,14 +116,14 @@ def respond(fit: GroupFit, times: Sequence[Array], tokens: Array, noise_sd: floa
     """The response of a fit at ``tokens`` (G,); ``noise_sd`` sets how much the prior of s weighs."""
     direct, through, share, information = [], [], [], []
     pieces: list[tuple[Any, ...]] = []
+    known: dict[tuple[bytes, float], tuple[Array, Array, Array, Array, Array]] = {}  # runs often share times and s
     for run, time in enumerate(times):
-        s = fit.bends[run]
+        key = (time.tobytes(), float(fit.bends[run]))
+        if key not in known:
+            known[key] = _terms(fit.shape, key[1], time / fit.scale, tokens / fit.scale)
+        here, solve, lift, bend, bend_then = known[key]
         weight = row_weights(fit.shape, time)
-        here, there = basis_at(fit.shape, s, time / fit.scale), basis_at(fit.shape, s, tokens / fit.scale)
-        solve = np.linalg.pinv(here * np.sqrt(weight)[:, None]) * np.sqrt(weight)  # (L, n)
-        lift = there @ solve  # (G, n)
-        bend_here = _bend_slope(fit, run, time / fit.scale)
-        bend_there = _bend_slope(fit, run, tokens / fit.scale)
+        bend_here, bend_there = bend @ fit.linear[run], bend_then @ fit.linear[run]
         rest = bend_here - here @ (solve @ bend_here)  # what only s explains
         pieces.append((lift, bend_there - lift @ bend_here, weight * rest))
         information.append(float(weight @ rest**2))
@@ -138,10 +138,27 @@ def respond(fit: GroupFit, times: Sequence[Array], tokens: Array, noise_sd: floa
     return Response(tuple(direct), tuple(through), tuple(share), pooled)
 
 
+def _terms(shape: Shape, s: float, time: Array, tokens: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Terms (n, L), rows -> parameters (L, n), rows -> curve (G, n), and the terms' derivatives by s here and there."""
+    root = np.sqrt(row_weights(shape, time))
+    here = basis_at(shape, s, time)
+    solve: Array = np.asarray(np.linalg.pinv(here * root[:, None]) * root, dtype=float)
+    lift: Array = np.asarray(basis_at(shape, s, tokens) @ solve, dtype=float)
+    return here, solve, lift, bend_slopes(shape, s, time), bend_slopes(shape, s, tokens)
+
+
 def _bend_slope(fit: GroupFit, run: int, time: Array) -> Array:
     """Derivative of a run's curve by its s, the linear parameters held."""
-    theta = np.empty(len(fit.shape.law.parameters))
-    theta[list(fit.shape.law.linear)] = fit.linear[run]
-    theta[list(fit.shape.law.nonlinear)] = fit.bends[run]
-    _, slopes = fit.shape.law.jacobian_scaled(theta, {"tokens": time + fit.shape.offset})
-    return np.asarray(slopes[..., fit.shape.law.nonlinear[0]], dtype=float)
+    return bend_slopes(fit.shape, fit.bends[run], time) @ fit.linear[run]
+
+
+def bend_slopes(shape: Shape, s: float, time: Array) -> Array:
+    """Derivative (n, L) of a shape's terms by s at scaled tokens: what it is for each linear parameter at 1."""
+    columns = []
+    for i in range(len(shape.law.linear)):
+        theta = np.zeros(len(shape.law.parameters))
+        theta[shape.law.linear[i]] = 1.0
+        theta[list(shape.law.nonlinear)] = s
+        _, slopes = shape.law.jacobian_scaled(theta, {"tokens": time + shape.offset})
+        columns.append(slopes[..., shape.law.nonlinear[0]])
+    return np.stack(columns, axis=-1)

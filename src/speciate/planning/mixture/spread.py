@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate.planning.mixture.backtest import Backtest
 from speciate.planning.mixture.curves import GroupFit, row_weights
 from speciate.planning.mixture.response import respond
 
@@ -91,43 +90,6 @@ def _pool(size: list[tuple[Array, Array, Array]], correlation: float) -> Jitter:
     return Jitter(float(np.sqrt(squares / max(trace, TINY))), freedom, correlation)
 
 
-def draw_discrepancy(
-    tests: Sequence[Backtest], jitters: Sequence[Jitter], ratios: Sequence[Array], rng: np.random.Generator, draws: int
-) -> tuple[Array, Array]:
-    """Posterior draws of the law's own error: sd in nats/token per doubling (draws,), common share (draws,).
-
-    Backtest errors hold the law's error plus jitter carried through the fit; the latter's variance is
-    known and taken out in the likelihood. The law's error has a part common to all ratios of a size
-    (share .3 to .9 of the variance) and a part of each ratio.
-    """
-    known = [_carried(test, jitter) for test, jitter in zip(tests, jitters, strict=True)]
-    squares = np.concatenate([(test.errors / test.doublings) ** 2 for test in tests])
-    noise = np.concatenate([v / test.doublings**2 for v, test in zip(known, tests, strict=True)])
-    largest = max(float(np.sqrt(squares.mean())), TINY)
-    scale = np.sqrt(max(float(squares.mean() - noise.mean()), (0.3 * largest) ** 2))  # what jitter leaves
-    grid = largest * np.concatenate([[1e-3], np.geomspace(0.05, 6, GRID - 1)])
-    shares = np.array([0.3, 0.6, 0.9])
-    log = np.zeros((len(grid), len(shares)))
-    for test, variance, ratio in zip(tests, known, ratios, strict=True):
-        together = np.outer(test.doublings, test.doublings)
-        same = np.equal.outer(ratio, ratio).astype(float)
-        for j, share in enumerate(shares):
-            pattern = together * (share + (1 - share) * same)
-            for i, sd in enumerate(grid):
-                log[i, j] += _log_normal(test.errors, np.diag(variance + TINY**2) + sd**2 * pattern)
-    log += (_log_half_cauchy(grid, scale) + np.log(_widths(grid)))[:, None]
-    rows, columns = np.unravel_index(_pick(log.ravel(), rng, draws), log.shape)
-    return grid[rows], shares[columns]
-
-
-def _carried(test: Backtest, jitter: Jitter) -> Array:
-    """Variance (R,) of a backtest error from jitter alone: through the fit, and of the measured end."""
-    ends, where = np.unique(test.ends, return_inverse=True)
-    response = respond(test.fit, test.times, ends, jitter.sd)
-    carried = response.variances([jitter.matrix(len(time)) for time in test.times])
-    return np.asarray(jitter.sd**2 * (1 + carried[np.arange(len(where)), where]), dtype=float)
-
-
 def draw_components(
     levels: Sequence[Array],
     known: Sequence[Array],
@@ -165,9 +127,9 @@ def draw_components(
             for j, trunk_sd in enumerate(trunk_sds):
                 covariance = np.diag(variance + run_sd**2) + trunk_sd**2 * together
                 log[i, j] += _log_restricted(level, design, covariance)
-    log += (_log_half_cauchy(runs, scale) + np.log(_widths(runs)))[:, None]
+    log += (log_half_cauchy(runs, scale) + np.log(widths(runs)))[:, None]
     if several:
-        log += (_log_half_cauchy(trunk_sds, scale) + np.log(_widths(trunk_sds)))[None, :]
+        log += (log_half_cauchy(trunk_sds, scale) + np.log(widths(trunk_sds)))[None, :]
     rows, columns = np.unravel_index(_pick(log.ravel(), rng, draws), log.shape)
     return runs[rows], trunk_sds[columns]
 
@@ -191,19 +153,14 @@ def _pick(log: Array, rng: np.random.Generator, draws: int) -> NDArray[np.int_]:
     return rng.choice(len(log), size=draws, p=weight / weight.sum())
 
 
-def _widths(grid: Array) -> Array:
+def widths(grid: Array) -> Array:
     """Spacing of a grid's points: turns density into mass."""
     return np.gradient(grid) if len(grid) > 1 else np.ones(1)
 
 
-def _log_half_cauchy(value: Array, scale: float) -> Array:
+def log_half_cauchy(value: Array, scale: float) -> Array:
+    """Log density up to a constant: weak, and heavy in the tail."""
     return np.asarray(-np.log1p((value / scale) ** 2), dtype=float)
-
-
-def _log_normal(value: Array, covariance: Array) -> float:
-    factor = np.linalg.cholesky(covariance)
-    white = np.linalg.solve(factor, value)
-    return float(-np.log(np.diag(factor)).sum() - 0.5 * white @ white)
 
 
 def _log_restricted(value: Array, design: Array, covariance: Array) -> float:

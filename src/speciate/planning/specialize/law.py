@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 Bound = Literal["", "lower", "upper"]
 SCALE = SGER.inputs[0].scale
 SIGMAS = np.concatenate([[0.0], np.geomspace(3e-3, 3.0, 32)])  # scatter of ln sger that is tried
+CELLS = 2_000_000  # bounds times scatters times values that are held at a time
 STEPS = 30  # of Newton, at most: the likelihood is concave
 LEAST_VARIANCE = 1e-6  # of ln sger: no ratio is known better than to a thousandth
 FARTHEST = 20.0  # ends of an interval are sought this many standard errors away, then it has no end
@@ -77,27 +78,38 @@ class SgerLaw:
 
 
 def deviance(ratios: Ratios, fixed: Array, column: int) -> tuple[Array, Array]:
-    """Least -2 ln likelihood with ln A (column 0) or b (column 1) held at ``fixed`` (m,), and the sigma of it (m,)."""
-    design = np.stack([np.ones(len(ratios.params)), np.log(ratios.params / SCALE)])
-    spread = np.sqrt(SIGMAS[:, None] ** 2 + np.maximum(ratios.variance, LEAST_VARIANCE))  # (S, n)
-    slope = design[1 - column] / spread
-    rest = (ratios.log_sger - np.asarray(fixed)[:, None, None] * design[column]) / spread  # (m, S, n)
+    """Least -2 ln likelihood with ln A (column 0) or b (column 1) held at ``fixed`` (m,), and the sigma of it (m,).
+
+    Measured ratios enter by sums over them, taken about their own line; bounds one by one, CELLS at a time.
+    """
     exact = ratios.exact
-    sign = np.array([{"lower": 1.0, "upper": -1.0}.get(bound, 0.0) for bound in ratios.bounds])
-    free = (slope * rest)[..., exact].sum(-1) / (slope**2)[:, exact].sum(-1)
-    for _ in range(STEPS):
-        apart = rest - free[..., None] * slope  # of a bound: how many deviations the law lies below it
-        reach = -sign * apart
+    size = max(1, CELLS // (len(SIGMAS) * max(int(np.sum(~exact)), 1)))
+    if len(fixed) > size:
+        parts = [deviance(ratios, fixed[i : i + size], column) for i in range(0, len(fixed), size)]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    x = np.log(ratios.params / SCALE)
+    line = np.polyfit(x[exact], ratios.log_sger[exact], 1)[::-1]  # ln A and b; both are counted from there
+    design = np.stack([np.ones(len(x)), x])
+    y = ratios.log_sger - line @ design
+    held = (fixed - line[column])[:, None]  # (m, 1)
+    spread = np.sqrt(SIGMAS[:, None] ** 2 + np.maximum(ratios.variance, LEAST_VARIANCE))  # (S, n)
+    slope, along, rest = (part / spread for part in (design[1 - column], design[column], y))
+    s, a, r = slope[:, exact], along[:, exact], rest[:, exact]
+    pull_0, bend_0 = (s * r).sum(-1) - held * (s * a).sum(-1), (s**2).sum(-1)  # (m, S), (S,)
+    square = (r**2).sum(-1) - 2 * held * (a * r).sum(-1) + held**2 * (a**2).sum(-1)
+    free = pull_0 / bend_0
+    sign = np.array([1.0 if bound == "lower" else -1.0 for bound in ratios.bounds])[~exact]
+    s, lie = slope[:, ~exact], rest[:, ~exact] - held[..., None] * along[:, ~exact]  # (m, S, bounds)
+    for _ in range(STEPS if len(sign) else 0):
+        reach = sign * (free[..., None] * s - lie)  # how many deviations a bound allows the law
         mills = np.exp(-0.5 * reach**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(reach))
-        pull = np.where(exact, apart, sign * mills) * slope
-        bend = np.where(exact, 1.0, mills * (mills + reach)) * slope**2
-        step = pull.sum(-1) / bend.sum(-1)
+        pull = pull_0 - free * bend_0 + (sign * mills * s).sum(-1)
+        step = pull / (bend_0 + (mills * (mills + reach) * s**2).sum(-1))
         free = free + step
         if np.abs(step).max() < 1e-9:
             break
-    apart = rest - free[..., None] * slope
-    parts = np.where(exact, apart**2 + 2 * np.log(spread), -2 * log_ndtr(-sign * apart))
-    total = parts.sum(-1)
+    total = square - 2 * free * pull_0 + free**2 * bend_0 + 2 * np.log(spread[:, exact]).sum(-1)
+    total = total - 2 * log_ndtr(sign * (free[..., None] * s - lie)).sum(-1)
     best = np.argmin(total, axis=-1)
     return np.take_along_axis(total, best[:, None], -1)[:, 0], SIGMAS[best]
 

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
-from speciate.errors import NotDecidable, Problem, UserError
-from speciate.fitting.fit import fit
+from speciate.errors import Problem, UserError
 from speciate.planning.specialize.budget import best_sizes, default_budgets
 from speciate.planning.specialize.curves import Curve, Names, curves_of, names_in, rows_of, sizes_in
 from speciate.planning.specialize.decision import SizeSger, SpecializeDecision
@@ -29,6 +28,7 @@ from speciate.planning.specialize.minimum import (
     scatters,
     valley_of,
 )
+from speciate.planning.specialize.perplexity import perplexity_law
 from speciate.planning.specialize.verdict import minimum_words, status_of, undecided
 
 Minima = Mapping[tuple[float, str], Minimum]
@@ -80,7 +80,7 @@ def plan_specialize(
         law_if_censored=cautious,
         law_status=law_status,
         perplexity_laws={
-            role: _perplexity_law(regime, curves, minima, level, draws, seed)
+            role: perplexity_law(regime, curves, minima, level, draws, seed)
             for role, regime in zip(("general", "specialized"), names.regimes, strict=True)
         },
         forgetting=forgotten,
@@ -108,7 +108,9 @@ def _method(scatter: float, differ: Differences) -> dict[str, Any]:
     return {
         "minimum": "least place of a cubic of ln perplexity in ln tokens, about the lowest checkpoint",
         "checkpoint_scatter": scatter,
-        "run_sd": {"ln_tokens": differ.place, "ln_perplexity": differ.level} if differ.freedom else None,
+        "run_sd": {"ln_tokens": differ.place, "ln_perplexity": differ.level, "freedom": differ.freedom}
+        if differ.freedom
+        else None,
     }
 
 
@@ -182,24 +184,3 @@ def _ratios(sizes: Sequence[SizeSger], doubt: bool) -> Ratios:
             variance.append(g.sd**2 + s.sd**2)
             bounds.append(bound)
     return Ratios(np.array(params), np.array(values), np.array(variance), tuple(bounds))
-
-
-def _perplexity_law(
-    regime: str, curves: Mapping[tuple[float, str], Curve], minima: Minima, level: float, draws: int, seed: int
-) -> dict[str, Any]:
-    """perplexity = A / n^alpha through each run's perplexity at its size's best checkpoint."""
-    rows = []
-    for (params, of), curve in curves.items():
-        if of == regime:
-            found = curve.run_perplexities(minima[params, of].checkpoint)
-            named = zip(curve.runs, found, strict=True)
-            rows += [(f"{params:.0f} {run}", params, value) for run, value in named if np.isfinite(value)]
-    table = pd.DataFrame(rows, columns=["run", "params", "perplexity"])
-    bounds = sum(found.censored for (_, of), found in minima.items() if of == regime)
-    entry: dict[str, Any] = {"regime": regime, "rows": len(rows), "upper_bounds": bounds}
-    try:
-        result = fit("perplexity-size", table, bootstrap=draws if len(rows) > 2 else 0, level=level, seed=seed)
-    except NotDecidable as error:
-        return {**entry, "formula": None, "parameters": None, "r2": None, "status": error.reason}
-    values = {"formula": result.law.formula, "parameters": result.parameters, "r2": result.r2}
-    return {**entry, **values, "status": result.status}

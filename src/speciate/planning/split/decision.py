@@ -16,7 +16,11 @@ Ends = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class Expert:
-    """One domain's specialist where domains are unequal. Tokens with their interval; losses in nats/token."""
+    """One domain's specialist where domains are unequal. Tokens with their interval; losses in nats/token.
+
+    ``loss_interval`` and ``unsplit_interval`` are of the law's values; ``noise``: standard deviation of a measured
+    ln loss about the law.
+    """
 
     eval_on: str
     weight: float
@@ -25,6 +29,14 @@ class Expert:
     high: float | None
     loss: float
     loss_unsplit: float
+    loss_interval: Ends = (None, None)
+    unsplit_interval: Ends = (None, None)
+    noise: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of ``experts``."""
+        losses = {"loss_interval": self.loss_interval, "unsplit_interval": self.unsplit_interval}
+        return {**vars(self), **{name: {"low": low, "high": high} for name, (low, high) in losses.items()}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +48,7 @@ class SplitDecision:
     experts. ``splitting_point`` is None where splitting pays at no seed. ``p_split``: share of draws in which this
     split wins (any, where the plan is not to split); ``regret``: expected loss (nats/token) for not knowing the law
     better. ``extrapolated``: by how many times the plan exceeds what was measured, for what it exceeds. ``rows``:
-    those it was fitted on.
+    those it was fitted on; ``noise``: standard deviation of a measured ln loss about the law.
     """
 
     params: float
@@ -61,6 +73,7 @@ class SplitDecision:
     status: str
     notes: tuple[str, ...]
     rows: pd.DataFrame = field(repr=False)
+    noise: float = 0.0
     by_domains: tuple[SplitDecision, ...] = ()
 
     @property
@@ -88,7 +101,8 @@ class SplitDecision:
             "decided": self.decided,
             **self._numbers(),
             "level": self.level,
-            "experts": [dict(vars(expert)) for expert in self.experts],
+            "noise": self.noise,
+            "experts": [expert.to_json() for expert in self.experts],
             "options": [dict(point) for point in self.options],
             "seed_share_by_size": None if self.seed_share_by_size is None else self.seed_share_by_size.to_json(),
             "by_domains": [one._numbers() for one in self.by_domains],

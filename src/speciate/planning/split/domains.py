@@ -25,13 +25,15 @@ CELLS = 4_000_000  # numbers sorted at a time
 
 @dataclass(frozen=True, eq=False)
 class Unequal:
-    """The whole budget, and of every expert (K,): tokens, loss, loss without splitting; draws of its tokens (B, K)."""
+    """The whole budget, and of every expert (K,): tokens, loss, loss without splitting; draws of these (B, K)."""
 
     budget: Budget
     tokens: Array
     loss: Array
     unsplit: Array
     token_draws: Array | None
+    loss_draws: Array | None
+    unsplit_draws: Array | None
     options: list[dict[str, float | None]]
 
 
@@ -52,11 +54,11 @@ def unequal(fits: Sequence[Fitted], weights: Array, params: float, total: float,
          "low": None, "high": None}
         for s, least in zip(shares, loss[0], strict=True)
     ]  # fmt: skip
-    seed_draws = loss_draws = unsplit_draws = gains = token_draws = None
+    seed_draws = loss_draws = unsplit_draws = gains = token_draws = own_draws = None
     if all(one.moves is not None for one in wide):
         where, least = lowest(shares, loss[1:])
-        drawn = [one.drawn(*own[k]) * weights[k] for k, one in enumerate(wide)]
-        loss_draws, unsplit_draws = (sum(d[:, i] for d in drawn) for i in (0, 1))
+        own_draws = np.stack([one.drawn(*own[k]) for k, one in enumerate(wide)], axis=1)  # (B, K, 2)
+        loss_draws, unsplit_draws = np.moveaxis(weights @ own_draws, -1, 0)
         seed_draws, gains = where * total, np.where(where == 1.0, 0.0, np.maximum(loss[1:, -1] - least, 0.0))
         token_draws = amounts[1:][np.arange(len(where)), np.argmin(loss[1:], axis=1)]
     splitting, splitting_draws = crossing(wide, weights, params, total)
@@ -75,7 +77,8 @@ def unequal(fits: Sequence[Fitted], weights: Array, params: float, total: float,
         splitting_draws=splitting_draws,
         directions=np.zeros((0, 0)),
     )
-    return Unequal(budget, point[1:], value[:, 0], value[:, 1], token_draws, options)
+    split, alone = (None, None) if own_draws is None else (own_draws[..., 0], own_draws[..., 1])
+    return Unequal(budget, point[1:], value[:, 0], value[:, 1], token_draws, split, alone, options)
 
 
 def widest(fitted: Fitted, params: float, total: float, level: float) -> Fitted:

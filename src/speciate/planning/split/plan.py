@@ -143,22 +143,26 @@ def _unequal(
         spread = [0.0 if one.gain_draws is None else float(np.std(one.gain_draws)) for one in near]
         worst = int(np.argmax(share * np.array(spread)))
         remedy = telling_run(fits[worst], near[worst], level)
-    return replace(
-        made, experts=_experts(named, found, level), options=tuple(found.options), remedy=remedy
-    )  # fmt: skip
+    experts = _experts(named, found, [one.noise for one in fits], level)
+    return replace(made, experts=experts, options=tuple(found.options), remedy=remedy)
 
 
 def _same_trunks(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     return "trunk" in one and set(one["trunk"].astype(str)) == set(other["trunk"].astype(str))
 
 
-def _experts(named: Mapping[str, float], found: Unequal, level: float) -> tuple[Expert, ...]:
+def _experts(named: Mapping[str, float], found: Unequal, noise: Sequence[float], level: float) -> tuple[Expert, ...]:
     tails = ((1 - level) / 2, (1 + level) / 2)
+
+    def interval(value: float, draws: Array | None, k: int) -> Ends:
+        return around(value, ends(None if draws is None else draws[:, k], tails))
+
     made = []
     for k, (name, weight) in enumerate(named.items()):
-        value = float(found.tokens[k])
-        low, high = around(value, ends(None if found.token_draws is None else found.token_draws[:, k], tails))
-        made.append(Expert(name, weight, value, low, high, float(found.loss[k]), float(found.unsplit[k])))
+        value, loss, unsplit = float(found.tokens[k]), float(found.loss[k]), float(found.unsplit[k])
+        low, high = interval(value, found.token_draws, k)
+        losses = interval(loss, found.loss_draws, k), interval(unsplit, found.unsplit_draws, k)
+        made.append(Expert(name, weight, value, low, high, loss, unsplit, *losses, noise[k]))
     return tuple(made)
 
 
@@ -241,6 +245,7 @@ def _assembled(
         status=status + said,
         notes=notes,
         rows=rows,
+        noise=max(one.noise for one in fits),
     )
 
 

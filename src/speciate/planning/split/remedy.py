@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from speciate.laws.law import Array
 from speciate.planning.split.budget import Budget
@@ -82,7 +82,7 @@ def telling_run(fitted: Fitted, budget: Budget, level: float) -> SplitRun | None
     seen = np.einsum("np,pq,nq->n", slopes, around, slopes)
     noise = fitted.noise**2
     variance = float(gradient @ around @ gradient)
-    half = float(norm.ppf((1 + level) / 2))
+    half = float(ndtri((1 + level) / 2))
     excess = max(variance - (0.98 * gain / half) ** 2, 1e-300)
     room = shared**2 / excess - seen
     with np.errstate(divide="ignore", over="ignore"):

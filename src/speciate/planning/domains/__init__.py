@@ -1,0 +1,1 @@
+"""Shares of several domains at once: the best mixture that keeps general ability."""
