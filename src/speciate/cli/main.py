@@ -19,6 +19,7 @@ import typer
 from speciate import __version__
 from speciate.cli import (
     analysis,
+    corpus_clean,
     corpus_inspect,
     cost,
     imports,
@@ -84,8 +85,8 @@ def build() -> typer.Typer:
     plan.command("next")(plan_next.next_run)
     app.add_typer(plan, name="plan")
     corpus = typer.Typer(help="From raw text to domains.", no_args_is_help=True, rich_markup_mode=None)
-    corpus.callback()(_group)
     corpus.command("inspect")(corpus_inspect.inspect)
+    corpus.command("clean")(corpus_clean.clean)
     app.add_typer(corpus, name="corpus")
     return app
 
@@ -164,10 +165,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options before the verb; ``main`` looks for --debug itself, as it must know when parsing fails."""
-
-
-def _group() -> None:
-    """Keeps ``inspect`` a verb of its own while it is the only one."""
 
 
 if __name__ == "__main__":
