@@ -30,6 +30,8 @@ import numpy as np
 import pandas as pd
 
 from speciate.laws.split import PRESET, SPLIT
+from speciate.planning.decide.simulate import World, simulate
+from speciate.planning.domains.simulate import DomainSetup, simulate_domains
 
 ROWS = (100, 1_000, 10_000, 100_000, 1_000_000)
 READ = "from speciate.runs.table import read_table; import sys; read_table(sys.argv[1])"
@@ -40,21 +42,50 @@ def mixture_table(rows: int, rng: np.random.Generator) -> pd.DataFrame:
     points = max(rows // 64, 2)
     params, ratio, seed, step = grid([1.2e8, 2.5e8, 5e8, 1e9], [0.1, 0.25, 0.5, 0.75], [0, 1], points)
     tokens = 1e8 * 200.0 ** (step / (points - 1))  # to 20e9
+    return continued(params, ratio, seed, tokens, rng)
+
+
+def many_runs(rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    """As mixture_table, four sizes of ten ratios and five seeds each: 200 runs (fewer seeds in a small table)."""
+    seeds = min(max(rows // 1600, 1), 5)
+    points = max(rows // (80 * seeds), 6)
+    params, ratio, seed, step = grid([6e7, 1.2e8, 2.5e8, 1e9], np.linspace(0.05, 0.95, 10), seeds, points)
+    return continued(params, ratio, seed, 2e10 * (step + 1) / points, rng)
+
+
+def continued(
+    params: np.ndarray, ratio: np.ndarray, seed: np.ndarray, tokens: np.ndarray, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Rows of continued runs on two evaluation sets, and of the starting models."""
     t = tokens / 1e9
     general = 2.6 + 0.5 * ratio**2 * (1 - np.exp(-t / 0.8)) - 0.06 * (1 - 0.5 * ratio) * np.log1p(t)
     domain = 2.9 - 0.25 * ratio**0.3 * np.log1p(t / 0.1)
     run = [f"{n:g}-{r:g}-{s:g}" for n, r, s in zip(params, ratio, seed, strict=True)]
     trunk = [f"{n:g}-{s:g}" for n, s in zip(params, seed, strict=True)]
     table = pd.DataFrame({"run": run, "trunk": trunk, "params": params, "domain_ratio": ratio, "tokens": tokens})
+    luck = dict(zip(dict.fromkeys(run), rng.normal(0, 0.003, len(set(run))), strict=True))
+    own = table["run"].map(luck).to_numpy()
     start = table.drop_duplicates("run").assign(tokens=0.0)
     parts = [
-        part.assign(eval_on=name, loss=np.append(loss, [begun] * len(start)) + rng.normal(0, 0.004, len(part)))
+        part.assign(eval_on=name, loss=np.append(loss + own, [begun] * len(start)) + rng.normal(0, 0.004, len(part)))
         for name, loss, begun, part in (
             ("general", general, 2.6, pd.concat([table, start])),
             ("domain", domain, 2.9, pd.concat([table, start])),
         )
     ]
     return pd.concat(parts)
+
+
+def domains_table(rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Eleven runs of a million tokens on mixtures of two domains, three evaluation sets."""
+    setup = DomainSetup(points=max(rows // 33, 6))
+    return simulate_domains(setup, int(rng.integers(1000))).table
+
+
+def ledger_table(rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Runs of every kind at three sizes: 78 runs, as many checkpoints as it takes."""
+    world = World(replicated=World().ratios, points=max(rows // 66, 6))
+    return simulate(world, int(rng.integers(1000)))
 
 
 def split_table(rows: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -132,6 +163,11 @@ class Case:
 
 CASES = (
     Case("mixture", "mixture", mixture_table, ("--horizon", "4e10")),
+    Case("mixture", "mixture, 200 runs", many_runs, ("--horizon", "4e10")),
+    Case("mixture", "mixture of two domains", domains_table, ("--domains", "law,code", "--horizon", "2e6")),
+    Case("next", "next, for a mixture", mixture_table, ("--horizon", "4e10")),
+    Case("next", "next, for a mixture, 200 runs", many_runs, ("--horizon", "4e10")),
+    Case("decide", "decide", ledger_table, ("--flops-budget", "2e20", "--pilots", "sunk", "--domains", "4")),
     Case("split", "split", split_table, ("--params", "2.7e9", "--tokens", "347e9", "--domains", "16")),
     Case("specialize", "specialize", specialize_table, ()),
     Case("specialize", "specialize, a tenth as many sizes as rows", many_sizes, ()),
@@ -188,7 +224,7 @@ def measured(case: Case, rows: int, repeats: int, folder: Path) -> dict[str, obj
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=lambda text: [int(float(part)) for part in text.split(",")], default=list(ROWS))
-    parser.add_argument("--verbs", type=lambda text: text.split(","), default=[case.verb for case in CASES])
+    parser.add_argument("--verbs", type=lambda text: text.split(","), default=sorted({case.verb for case in CASES}))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="100 rows, once: for tests")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

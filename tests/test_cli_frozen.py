@@ -15,30 +15,55 @@ SURFACE = {
     "run": ["--dry-run", "--help", "--json", "--until", "STUDY.yaml", "[key.sub=value ...]"],
     "validate": ["--columns", "--help", "--json", "FILE"],
     "report": ["--help", "--json", "DIR"],
-    "compare": ["--help", "--json", "DIR"],
+    "compare": ["--columns", "--help", "--json", "PLAN.json | DIR", "[TABLE]"],
     "laws": ["--help", "--json", "name"],
     "fit": [
-        "--bootstrap", "--columns", "--delta", "--eval-on", "--help", "--holdout", "--intervals", "--json", "--level",
-        "--noise-by", "--objective", "--out", "--output", "--rivals", "--seed", "--where", "LAW", "TABLE",
+        "--bootstrap", "--columns", "--delta", "--eval-on", "--help", "--holdout", "--intervals", "--json",
+        "--level", "--noise-by", "--objective", "--out", "--output", "--rivals", "--seed", "--where", "LAW", "TABLE",
     ],
     "predict": ["--columns", "--help", "--json", "--mean", "FIT.json", "TABLE | name=value ..."],
     "import": ["--columns", "--help", "--json", "--kind", "--out", "--set", "SOURCE..."],
+    "cost": [
+        "--actuals", "--batch", "--device", "--device-table", "--devices", "--help", "--json", "--mfu", "--price",
+        "--recompute", "--sequence", "--sharding", "--tokens", "--took-hours", "CONFIG_OR_PARAMS",
+    ],
     "plan": ["--help"],
     "plan mixture": [
-        "--bootstrap", "--columns", "--domain", "--general", "--help", "--horizon", "--json", "--level", "--params",
-        "--seed", "--tolerance", "TABLE",
+        "--bootstrap", "--columns", "--device", "--domain", "--domains", "--general", "--help", "--horizon",
+        "--json", "--lambda", "--level", "--params", "--price", "--seal", "--seed", "--tolerance", "--tolerances",
+        "--unique", "--weights", "TABLE",
     ],
     "plan accuracy": [
-        "--bootstrap", "--columns", "--eval-on", "--flops", "--help", "--json", "--level", "--params", "--samples",
-        "--seal", "--seed", "--tokens", "--where", "TABLE",
+        "--bootstrap", "--columns", "--device", "--eval-on", "--flops", "--help", "--json", "--level", "--params",
+        "--price", "--samples", "--seal", "--seed", "--tokens", "--where", "TABLE",
     ],
     "plan specialize": [
-        "--bootstrap", "--columns", "--eval-on", "--flops", "--general", "--help", "--json", "--level", "--new",
-        "--original", "--seal", "--seed", "--specialized", "TABLE",
+        "--bootstrap", "--columns", "--device", "--eval-on", "--flops", "--general", "--help", "--json", "--level",
+        "--new", "--original", "--price", "--seal", "--seed", "--specialized", "TABLE",
     ],
     "plan split": [
-        "--bootstrap", "--columns", "--domains", "--eval-on", "--help", "--json", "--level", "--params", "--seal",
-        "--seed", "--tokens", "--weights", "--where", "TABLE",
+        "--bootstrap", "--columns", "--device", "--domains", "--eval-on", "--help", "--json", "--level", "--params",
+        "--price", "--seal", "--seed", "--tokens", "--weights", "--where", "TABLE",
+    ],
+    "plan decide": [
+        "--bootstrap", "--columns", "--device", "--domain", "--domains", "--flops-budget", "--general", "--help",
+        "--json", "--keep-seed", "--level", "--params", "--pilots", "--price", "--reach", "--regret", "--seal",
+        "--seed", "--serve-tokens", "--sure", "--tolerance", "--unique-tokens", "TABLE",
+    ],
+    "plan next": [
+        "--bootstrap", "--candidates", "--columns", "--device", "--domain", "--domains", "--eval-on", "--for",
+        "--general", "--good-enough", "--help", "--horizon", "--json", "--least-drop", "--most-flops", "--params",
+        "--price", "--schedule", "--seed", "--tokens", "--tolerance", "--weight", "--where", "--worth", "TABLE",
+    ],
+    "corpus": ["--help"],
+    "corpus inspect": [
+        "--address", "--engine", "--help", "--json", "--languages", "--out", "--part-bytes", "--processes",
+        "--text-field", "INPUT...",
+    ],
+    "corpus clean": [
+        "--address", "--engine", "--evaluation", "--evaluation-field", "--exact-duplicates", "--field", "--help",
+        "--json", "--language", "--most-bad", "--near-duplicates", "--out", "--preset", "--processes", "--rule",
+        "--similarity", "--text-field", "--words", "INPUT...",
     ],
 }  # fmt: skip
 

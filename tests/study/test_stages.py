@@ -105,6 +105,8 @@ def test_not_decidable_is_exit_code_3_with_a_report_and_no_final_run(
     plan = json.loads((copy / "plan.json").read_text(encoding="utf-8"))
     assert plan["planned_ratio"] is None
     assert plan["explanation"][-1].startswith("Next: speciate run study.yaml 'pilot.ratios=[")
+    done = json.loads((finished[0].parent / "plan.json").read_text(encoding="utf-8"))
+    assert done["explanation"][-1] == "Next: carry the plan out and check it: speciate run STUDY.yaml --until compare"
     assert plan["predictions"] == []
     assert not (copy / "comparison.json").exists()
     assert "not decidable" in (copy / "report.html").read_text(encoding="utf-8").lower()

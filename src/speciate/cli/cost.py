@@ -64,7 +64,7 @@ def cost(
     from speciate.runs.estimate import TRAINING_MFU
     from speciate.runs.training_cost import training_cost
 
-    chosen, problems = _device(device, device_table, price, mfu, actuals)
+    chosen, problems = device_of(device, table=device_table, price=price, mfu=mfu, actuals=actuals)
     shares = _shares(mfu, problems)
     if not 0 < tokens <= MOST:
         problems.append(Problem(f"{tokens:g} tokens", "--tokens", f"give a number above zero, at most {MOST:g}"))
@@ -116,8 +116,13 @@ def cost(
     return DONE
 
 
-def _device(
-    name: str | None, table: Path | None, price: float | None, mfu: str | None, actuals: Path | None
+def device_of(
+    name: str | None,
+    *,
+    price: float | None = None,
+    table: Path | None = None,
+    mfu: str | None = None,
+    actuals: Path | None = None,
 ) -> tuple[Device | None, list[Problem]]:
     """The device with its price, and everything that is wrong with the options that are about it."""
     from dataclasses import replace

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
+from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
 from speciate.cli.sealing import Seal, told, write_sealed
 
 if TYPE_CHECKING:
@@ -29,12 +30,15 @@ def accuracy(
     seed: Seed = 0,
     columns: Columns = None,
     seal: Seal = None,
+    device: DeviceName = None,
+    price: Price = None,
     as_json: Json = False,
 ) -> int:
     """What a benchmark will show at full budget: laws side by side, the chosen one's answer, an interval."""
     from speciate.cli.tables import read_rows
     from speciate.planning.accuracy.plan import plan_accuracy
 
+    priced = device_asked(device, price)
     asked = {"params": params, "tokens": tokens, "flops": flops, "samples": samples, "eval_on": eval_on,
              "where": where, "level": level, "draws": bootstrap, "seed": seed}  # fmt: skip
     decision = plan_accuracy(
@@ -50,10 +54,11 @@ def accuracy(
         seed=seed,
     )
     sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
+    cost = cost_of(decision.flops, priced)
     if as_json:
-        emit(decision.to_json())
+        emit(with_cost(decision.to_json(), cost))
     else:
-        print("\n".join(lines_of(told(_lines(decision), sealed), screen())))
+        print("\n".join(lines_of(told(cost_told(_lines(decision), cost), sealed), screen())))
     return DONE if decision.decided else NOT_DECIDABLE
 
 

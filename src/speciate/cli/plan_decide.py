@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen, table
-from speciate.cli.sealing import Seal, write_sealed
-from speciate.errors import Problem, UserError
+from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
+from speciate.cli.sealing import Seal, told, write_sealed
+from speciate.errors import Problem
 
 Draws = Annotated[int, typer.Option(help="Draws behind probabilities and intervals.", min=100)]
 
@@ -42,6 +43,8 @@ def decide(
     seed: Seed = 0,
     columns: Columns = None,
     seal: Seal = None,
+    device: DeviceName = None,
+    price: Price = None,
     as_json: Json = False,
 ) -> int:
     """One choice across kinds and sizes: general text, filtered text, a mixture, or a split."""
@@ -50,7 +53,9 @@ def decide(
     from speciate.planning.decide.plan import plan_decide
     from speciate.planning.decide.words import not_considered, options_table
 
-    most, sizes = _read(tolerance, params)
+    problems: list[Problem] = []
+    most, sizes = _read(tolerance, params, problems)
+    priced = device_asked(device, price, problems)
     decision = plan_decide(
         read_rows(file, columns, NEEDED),
         flops=flops_budget,
@@ -75,19 +80,22 @@ def decide(
              "reach": reach, "sure": sure, "regret": regret, "general": general, "domain": domain, "level": level,
              "draws": bootstrap, "seed": seed}  # fmt: skip
     sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
+    sunk, leader = decision.question.pilots_sunk, decision.leader
+    cost = cost_of(None if leader is None else leader.flops, priced, None if sunk else decision.ledger.pilot_flops)
     if as_json:
-        emit(decision.to_json())
+        emit(with_cost(decision.to_json(), cost))
     else:
         notes = [f"Not considered: {what}: {why} -> {fix}." for what, why, fix in not_considered(decision.missing)]
         notes += [f"Note: {note}." for note in decision.notes]
-        told = [*decision.explain().splitlines(), "", *table(*options_table(decision)).splitlines()]
-        print("\n".join(lines_of([*told, *notes, *sealed], screen())))
+        what = "The final run" if sunk else "Pilots and final run"
+        lines = cost_told(decision.explain().splitlines(), cost, what)
+        lines += ["", *table(*options_table(decision)).splitlines(), *notes]
+        print("\n".join(lines_of(told(lines, sealed), screen())))
     return DONE if decision.decided else NOT_DECIDABLE
 
 
-def _read(tolerance: str, params: str | None) -> tuple[float | None, tuple[float, ...]]:
-    """--tolerance .05 or none, and --params 1e9,7e9, or every part that cannot be read."""
-    problems: list[Problem] = []
+def _read(tolerance: str, params: str | None, problems: list[Problem]) -> tuple[float | None, tuple[float, ...]]:
+    """--tolerance .05 or none, and --params 1e9,7e9; every part that cannot be read is added to ``problems``."""
     most: float | None = None
     if tolerance.strip() != "none":
         try:
@@ -100,6 +108,4 @@ def _read(tolerance: str, params: str | None) -> tuple[float | None, tuple[float
             sizes.append(float(part))
         except ValueError:
             problems.append(Problem(f"{part.strip()!r} is no size", "--params", "write 1e9, or 1e9,7e9"))
-    if problems:
-        raise UserError(problems)
     return most, tuple(dict.fromkeys(sizes))

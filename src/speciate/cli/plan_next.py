@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Seed, emit, lines_of, screen, table
-from speciate.errors import Problem, UserError
+from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
+from speciate.errors import Problem
 
 if TYPE_CHECKING:
     from speciate.planning.next.decision import NextDecision, RankedRun
@@ -45,6 +46,8 @@ def next_run(
     bootstrap: Draws = 1000,
     seed: Seed = 0,
     columns: Columns = None,
+    device: DeviceName = None,
+    price: Price = None,
     as_json: Json = False,
 ) -> int:
     """Which run to buy next: by the drop in decision regret that is expected of it, per FLOP."""
@@ -55,7 +58,9 @@ def next_run(
 
     given = {"general": general, "domain": domain, "horizon": horizon, "tolerance": tolerance, "weight": weight,
              "tokens": tokens, "domains": domains, "eval_on": eval_on, "where": where}  # fmt: skip
-    question = _question(kind, given)
+    problems: list[Problem] = []
+    question = _question(kind, given, problems)
+    priced = device_asked(device, price, problems)
     rows = read_rows(file, columns, SPLIT if kind == "split" else MIXTURE)
     if candidates is not None:
         needed = ("seed_tokens", "tokens") if kind == "split" else ("domain_ratio", "tokens")
@@ -73,26 +78,25 @@ def next_run(
         params=params,
         **question,
     )
+    cost = cost_of(None if decision.choice is None else decision.choice.flops, priced)
     if as_json:
-        emit(decision.to_json())
+        emit(with_cost(decision.to_json(), cost))
     else:
-        told = [*decision.explain().splitlines(), *(f"Note: {note}." for note in decision.notes)]
-        print("\n".join(lines_of(told, screen())))
+        lines = cost_told(decision.explain().splitlines(), cost)
+        print("\n".join(lines_of([*lines, *(f"Note: {note}." for note in decision.notes)], screen())))
         if decision.decided and decision.runs:
             print("\n" + ranked(decision, screen()))
     return DONE if decision.decided else NOT_DECIDABLE
 
 
-def _question(kind: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of this kind by the names that the planner has for them; those of another kind are a UserError."""
+def _question(kind: str, given: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """The options of this kind by the names that the planner has for them; those of another kind are ``problems``."""
     mine, others = (OF_SPLIT, OF_MIXTURE) if kind == "split" else (OF_MIXTURE, OF_SPLIT)
-    problems = [
+    problems += [
         Problem(f"it says nothing about --for {kind}", f"--{name.replace('_', '-')}", "leave it out")
         for name in others
         if given[name] is not None
     ]
-    if problems:
-        raise UserError(problems)
     names = {"horizon": "horizon_tokens", "tokens": "total_tokens"}
     return {names.get(name, name): given[name] for name in mine if given[name] is not None}
 

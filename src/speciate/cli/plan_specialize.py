@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
+from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
 from speciate.cli.sealing import Seal, told, write_sealed
-from speciate.errors import Problem, UserError
+from speciate.errors import Problem
 
 
 def specialize(
@@ -27,6 +28,8 @@ def specialize(
     seed: Seed = 0,
     columns: Columns = None,
     seal: Seal = None,
+    device: DeviceName = None,
+    price: Price = None,
     as_json: Json = False,
 ) -> int:
     """Filtered domain text or everything? SGER by size, optimal sizes, forgetting."""
@@ -34,7 +37,9 @@ def specialize(
     from speciate.planning.specialize.curves import NEEDED
     from speciate.planning.specialize.plan import plan_specialize
 
-    budgets = _budgets(flops or [])
+    problems: list[Problem] = []
+    budgets = _budgets(flops or [], problems)
+    priced = device_asked(device, price, problems)
     decision = plan_specialize(
         read_rows(file, columns, NEEDED),
         general=general,
@@ -50,16 +55,18 @@ def specialize(
     asked = {"general": general, "specialized": specialized, "eval_on": eval_on, "original": original, "new": new,
              "flops": budgets, "level": level, "draws": bootstrap, "seed": seed}  # fmt: skip
     sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
+    cost = cost_of(decision.flops, priced)
     if as_json:
-        emit(decision.to_json())
+        emit(with_cost(decision.to_json(), cost))
     else:
-        print("\n".join(lines_of(told(decision.explain().splitlines(), sealed), screen())))
+        lines = cost_told(decision.explain().splitlines(), cost, f"The run on {decision.better}")
+        print("\n".join(lines_of(told(lines, sealed), screen())))
     return DONE if decision.decided else NOT_DECIDABLE
 
 
-def _budgets(texts: list[str]) -> list[float]:
-    """Numbers above 0 from options that may hold several, separated by commas."""
-    budgets, problems = [], []
+def _budgets(texts: list[str], problems: list[Problem]) -> list[float]:
+    """Numbers above 0 from options that may hold several, separated by commas; faults are added to ``problems``."""
+    budgets = []
     for part in (part.strip() for text in texts for part in text.split(",")):
         try:
             value = float(part)
@@ -68,6 +75,4 @@ def _budgets(texts: list[str]) -> list[float]:
         if not 0 < value < float("inf"):
             problems.append(Problem(f"{part!r} is no compute budget", "--flops", "give FLOPs above 0, as in 1e20,1e21"))
         budgets.append(value)
-    if problems:
-        raise UserError(problems)
     return budgets

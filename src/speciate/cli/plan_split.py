@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
+from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
 from speciate.cli.sealing import Seal, told, write_sealed
-from speciate.errors import Problem, UserError
+from speciate.errors import Problem
 
 Draws = Annotated[int, typer.Option(help="Draws behind the intervals.", min=100)]
 
@@ -31,13 +32,17 @@ def split(
     seed: Seed = 0,
     columns: Columns = None,
     seal: Seal = None,
+    device: DeviceName = None,
+    price: Price = None,
     as_json: Json = False,
 ) -> int:
     """One model, or a seed copied into specialists: how to spend a total of tokens."""
     from speciate.cli.tables import read_rows
     from speciate.planning.split.plan import NEEDED, plan_split
 
-    counts, shares = _options(domains, weights)
+    problems: list[Problem] = []
+    counts, shares = _options(domains, weights, problems)
+    priced = device_asked(device, price, problems)
     decision = plan_split(
         read_rows(file, columns, NEEDED),
         total_tokens=tokens,
@@ -53,17 +58,20 @@ def split(
     asked = {"tokens": tokens, "domains": counts, "params": params, "weights": shares, "eval_on": eval_on,
              "where": where, "level": level, "draws": bootstrap, "seed": seed}  # fmt: skip
     sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
+    cost = cost_of(decision.flops, priced)
     if as_json:
-        emit(decision.to_json())
+        emit(with_cost(decision.to_json(), cost))
     else:
-        lines = [*decision.explain().splitlines(), *(f"Note: {note}." for note in decision.notes)]
+        lines = cost_told(decision.explain().splitlines(), cost, "All of it")
+        lines += [f"Note: {note}." for note in decision.notes]
         print("\n".join(lines_of(told(lines, sealed), screen())))
     return DONE if decision.decided else NOT_DECIDABLE
 
 
-def _options(domains: str | None, weights: str | None) -> tuple[list[int] | None, dict[str, float] | None]:
-    """--domains 4,16 and --weights law=2,code=1, or every part that cannot be read."""
-    problems: list[Problem] = []
+def _options(
+    domains: str | None, weights: str | None, problems: list[Problem]
+) -> tuple[list[int] | None, dict[str, float] | None]:
+    """--domains 4,16 and --weights law=2,code=1; every part that cannot be read is added to ``problems``."""
     counts: list[int] = []
     for part in [] if domains is None else domains.split(","):
         if part.strip().isdecimal():
@@ -77,6 +85,4 @@ def _options(domains: str | None, weights: str | None) -> tuple[list[int] | None
             shares[name.strip()] = float(value)
         except ValueError:
             problems.append(Problem(f"{part.strip()!r} is no weight", "--weights", "write law=2,code=1"))
-    if problems:
-        raise UserError(problems)
     return counts or None, shares or None

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
-from speciate.cli.sealing import Seal, write_sealed
+from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
+from speciate.cli.sealing import Seal, told, write_sealed
 from speciate.errors import Problem, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from speciate.runs.devices import Device
 
 Draws = Annotated[int, typer.Option(help="Draws behind the intervals.", min=100)]
 Pairs = dict[str, float]
@@ -43,6 +46,8 @@ def mixture(
     seed: Seed = 0,
     columns: Columns = None,
     seal: Seal = None,
+    device: DeviceName = None,
+    price: Price = None,
     as_json: Json = False,
 ) -> int:
     """How much domain text can continued pretraining take before general ability is lost?"""
@@ -54,8 +59,7 @@ def mixture(
     if params is not None and not 1 <= params < 1e18:
         problems.append(Problem(f"params is {params}", "--params", "give a count of 1 or more, such as 7e9"))
     problems += _together(names, domain, weights, tolerances, lambda_)
-    if problems:
-        raise UserError(problems)
+    priced = device_asked(device, price, problems)
     asked: dict[str, Any] = {
         "general": general,
         "horizon_tokens": horizon,
@@ -67,22 +71,30 @@ def mixture(
     }
     if names is not None:
         asked |= {"domains": names, "weights": weighed, "tolerances": allowed, "unique": limited}
-        return _several(file, columns, asked, seal, as_json)
-    return _single(file, columns, asked | {"domain": domain, "lambda_": lambda_}, limited, seal, as_json)
+        return _several(file, columns, asked, seal, priced, as_json)
+    return _single(file, columns, asked | {"domain": domain, "lambda_": lambda_}, limited, seal, priced, as_json)
 
 
 def _single(
-    file: Path, columns: str | None, asked: dict[str, Any], limited: Pairs | None, seal: Path | None, as_json: bool
+    file: Path,
+    columns: str | None,
+    asked: dict[str, Any],
+    limited: Pairs | None,
+    seal: Path | None,
+    device: Device | None,
+    as_json: bool,
 ) -> int:
     """The critical ratio of one domain, by size, and what repetition does there."""
     from speciate.cli.tables import read_rows
     from speciate.planning.mixture.observations import NEEDED
     from speciate.planning.mixture.plan import plan_mixture
     from speciate.planning.mixture.repetition import at_critical_ratio, published_source
+    from speciate.planning.words import short
 
     table = read_rows(file, columns, NEEDED)
     decision = plan_mixture(table, **asked)
-    told, extra = decision.explain().splitlines(), {}
+    cost, extra = cost_of(decision.largest.flops, device), {}
+    lines = cost_told(decision.explain().splitlines(), cost)
     if limited is not None:
         name, tokens = next(iter(limited.items()))
         if name not in ("", decision.domain):
@@ -90,16 +102,17 @@ def _single(
         again = at_critical_ratio(decision, table[table["eval_on"] == decision.domain], tokens)
         sizes = [{"params": size, **one.to_json()} for size, one in again.items()]
         extra["repetition"] = {"lasting": published_source(), "models": sizes}
-        told += [f"Repetition at {size:,} params: {one.sentence()}." for size, one in again.items()]
-        told += dict.fromkeys(f"Note: {note}." for one in again.values() if (note := one.warning))
-        told += [f"Note: {published_source()}."] if again else ["Note: no size has a ratio, so no epochs are counted."]
-    rows = table[table["eval_on"].isin([decision.general, decision.domain])]
+        lines += [f"Repetition at {short(size)} params: {one.sentence()}." for size, one in again.items()]
+        lines += dict.fromkeys(f"Note: {note}." for one in again.values() if (note := one.warning))
+        lines += [f"Note: {published_source()}."] if again else ["Note: no size has a ratio, so no epochs are counted."]
     request = {**asked, "unique": None if limited is None else dict(limited)}
-    sealed = write_sealed(seal, decision, rows, request, file, as_json)
-    return _shown(decision.to_json() | extra, [*told, *sealed], decision.decided, as_json)
+    sealed = write_sealed(seal, decision, decision.rows, request, file, as_json)
+    return _shown(with_cost(decision.to_json() | extra, cost), told(lines, sealed), decision.decided, as_json)
 
 
-def _several(file: Path, columns: str | None, asked: dict[str, Any], seal: Path | None, as_json: bool) -> int:
+def _several(
+    file: Path, columns: str | None, asked: dict[str, Any], seal: Path | None, device: Device | None, as_json: bool
+) -> int:
     """The shares of several domains."""
     from speciate.cli.tables import read_rows
     from speciate.planning.domains.plan import plan_domains
@@ -108,15 +121,16 @@ def _several(file: Path, columns: str | None, asked: dict[str, Any], seal: Path 
     table: pd.DataFrame = read_rows(file, columns, NEEDED)
     decision = plan_domains(table, **asked)
     sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
-    told = [*decision.explain().splitlines(), *decision.details(), *sealed]
-    return _shown(decision.to_json(), told, decision.decided, as_json)
+    cost = cost_of(decision.flops, device)
+    lines = [*cost_told(decision.explain().splitlines(), cost), *decision.details()]
+    return _shown(with_cost(decision.to_json(), cost), told(lines, sealed), decision.decided, as_json)
 
 
-def _shown(found: dict[str, Any], told: list[str], decided: bool, as_json: bool) -> int:
+def _shown(found: dict[str, Any], lines: list[str], decided: bool, as_json: bool) -> int:
     if as_json:
         emit(found)
     else:
-        print("\n".join(lines_of(told, screen())))
+        print("\n".join(lines_of(lines, screen())))
     return DONE if decided else NOT_DECIDABLE
 
 

@@ -110,7 +110,7 @@ def read_sealed(file: Path) -> dict[str, Any]:
     """A JSON object from a file that should be a sealed plan; ``compare`` judges what is in it."""
     fix = "give a file that plan ... --seal FILE wrote"
     try:
-        plan = json.loads(file.read_text(encoding="utf-8"))
+        plan = json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(Problem("no such file", str(file), fix)) from None
     except (ValueError, RecursionError) as error:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from speciate.errors import NotDecidable, Problem, UserError
-from speciate.planning.matching import amounts, check_columns, closest, keys_of, match, output_of
+from speciate.planning.matching import amounts, check_columns, closest, faults, keys_of, match, output_of
 from speciate.planning.regret import regrets
 from speciate.planning.seal import FORMAT, fitted_on, verify_seal
 
@@ -73,6 +73,28 @@ def check_plan(plan: Mapping[str, Any]) -> None:
     if not plan.get("predictions"):
         what = "the plan holds no predictions: nothing was decided, or not of a size that was run"
         raise UserError(Problem(what, "plan", "add the run that its explanation names, plan again and seal that"))
+    if problems := _form(plan):
+        raise UserError(problems)
+
+
+def _form(plan: Mapping[str, Any]) -> list[Problem]:
+    """What of a plan, sealed by whomever, is not as ``sealed_plan`` makes it."""
+    fix = "seal it with plan ... --seal FILE, or with speciate.planning.predictions.sealed_plan"
+    decision, listed = plan.get("decision"), plan["predictions"]
+    level = decision.get("level") if isinstance(decision, Mapping) else None
+    problems = []
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
+        problems.append(Problem(f"its decision has the level {level!r:.40}", "plan", fix))
+    if not isinstance(listed, list):
+        return [*problems, Problem(f"its predictions are {listed!r:.40}, no list", "plan", fix)]
+    problems += [
+        Problem(f"prediction {i + 1}: {what}", "plan", fix) for i, one in enumerate(listed) for what in faults(one)
+    ]
+    for name in ("fitted_values", "fitted_measurements"):
+        known = plan.get(name)
+        if known is not None and not (isinstance(known, Mapping) and {"columns", "digests"} <= known.keys()):
+            problems.append(Problem(f"{name} are not columns and digests", "plan", fix))
+    return problems
 
 
 def unseen(

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from speciate.errors import Problem, UserError
 from speciate.runs.columns import SHARE
+from speciate.runs.table import LARGEST
 
 Bools = NDArray[np.bool_]
 APART = 0.005  # sizes, tokens and FLOPs within half a percent of the planned ones are the planned ones
 SHARES_APART = 1e-3  # of a mixture's domains: plans are carried out to a tenth of a percent
 AMOUNTS = ("params", "seed_tokens", "tokens", "flops")
+OUTPUTS = ("loss", "perplexity", "accuracy")
 NAMES = ("train_on", "eval_on", "tokenizer", "eval_hash", "trunk")
 IF_THERE = ("tokenizer", "eval_hash", "trunk")  # columns that count only where the table has them
 _NUMBER = re.compile(r"/(\d+)$")  # web/16: an expert of 16 domains
@@ -27,6 +29,26 @@ def keys_of(prediction: Mapping[str, Any]) -> dict[str, Any]:
     shares = sorted(name for name in prediction if name.startswith(SHARE))
     names = (*AMOUNTS, "domain_ratio", *shares, "domains", *NAMES, "samples")
     return {name: prediction[name] for name in names if prediction.get(name) is not None}
+
+
+def faults(prediction: Any) -> list[str]:
+    """What keeps it from being compared, [] where nothing does: the form of an entry of a plan's ``predictions``.
+
+    >>> faults({"params": 1e9, "value": 2.7, "low": 2.6, "high": None}), faults({"params": "big", "output": "lass"})
+    ([], ["params is 'big'", 'value is None', "output is 'lass'"])
+    """
+    if not isinstance(prediction, Mapping):
+        return [f"is {prediction!r:.40}"]
+    wanted = {name: key for name, key in keys_of(prediction).items() if name not in NAMES}
+    wanted |= {name: prediction[name] for name in ("low", "high", "weight") if prediction.get(name) is not None}
+    wanted["value"] = prediction.get("value")
+    found = [f"{name} is {key!r:.40}" for name, key in wanted.items() if not _is_number(key)]
+    output = output_of(prediction)
+    return found if output in OUTPUTS else [*found, f"output is {output!r:.40}"]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def output_of(prediction: Mapping[str, Any]) -> str:

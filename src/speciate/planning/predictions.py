@@ -25,7 +25,7 @@ from speciate.planning.mixture.decision import predictions as mixture_losses
 from speciate.planning.seal import FORMAT, seal
 from speciate.planning.specialize.decision import SpecializeDecision
 from speciate.planning.split.decision import Ends, Expert, SplitDecision
-from speciate.planning.split.remedy import short
+from speciate.planning.words import short
 from speciate.runs.columns import SHARE
 
 Prediction = dict[str, Any]

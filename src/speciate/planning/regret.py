@@ -11,7 +11,7 @@ import pandas as pd
 from speciate.planning.matching import APART, agrees, amounts, keys_of, nearest, output_of
 from speciate.planning.predictions import examined
 from speciate.planning.seal import fitted_on
-from speciate.planning.split.remedy import short
+from speciate.planning.words import short
 from speciate.runs.columns import SHARE
 
 Row = Mapping[str, Any]  # of the comparison
@@ -19,7 +19,7 @@ Options = dict[str, float]  # measured value by what was done
 
 
 def regrets(plan: Mapping[str, Any], rows: Sequence[Row], table: pd.DataFrame) -> list[dict[str, Any]]:
-    """By kind; [] where the choice was not measured, or nothing was to choose (accuracy).
+    """By kind; [] where the choice was not measured, and of accuracies, among which no plan chooses.
 
     ``rows``: measured predictions as ``compare`` makes them. Values are means over runs. ``difference`` is 0 or more,
     None where no alternative was measured.
@@ -29,7 +29,7 @@ def regrets(plan: Mapping[str, Any], rows: Sequence[Row], table: pd.DataFrame) -
         return of_mixtures(plan, rows, table)
     chosen = [one for one in plan["predictions"] if one.get("chosen")]
     options = measured_options(plan["predictions"], rows)
-    if kind == "accuracy" or not chosen or chosen[0]["option"] not in options:
+    if not chosen or output_of(chosen[0]) == "accuracy" or chosen[0].get("option") not in options:
         return []
     taken = str(chosen[0]["option"])
     if kind == "split" and len(chosen) == 1:

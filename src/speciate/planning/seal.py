@@ -11,13 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from speciate.errors import Problem, UserError
+from speciate.runs.columns import SHARE
 from speciate.runs.table import row_digests
 from speciate.storage import digest
 
 Bools = NDArray[np.bool_]
 FORMAT = "speciate-plan-1"
-IDENTITY = ("run", "seed", "params", "seed_tokens", "tokens", "domain_ratio", "train_on", "eval_on", "samples")
-"""Columns that say which measurement a row is, whatever its value."""
+NAMED = ("run", "seed")
+PLACE = ("params", "seed_tokens", "tokens", "domain_ratio", "train_on", "eval_on", "samples")
+"""Columns that say, with NAMED, which measurement a row is, whatever its value; shares of domains do too."""
 VALUES = ("loss", "perplexity")  # to their last digit no two runs agree in them; accuracies do
 AS_WRITTEN = ("seed", *VALUES)
 ALIKE = 3  # significant digits to which other numbers name the same measurement
@@ -27,7 +29,7 @@ def seal(plan: Mapping[str, Any], fitted: pd.DataFrame) -> dict[str, Any]:
     """The plan with the digests of the rows it was fitted on, the time, and a hash over all of it.
 
     Adds fitted_rows_sha256, fitted_row_digests, fitted_measurements {columns, digests} (the same rows without their
-    values), fitted_values [digest] (their values, without names), sealed_at (ISO, UTC) and ``seal`` = SHA-256 of the
+    values), fitted_values {columns, digests} (with their values, without names), sealed_at (ISO, UTC) and ``seal`` = SHA-256 of the
     canonical JSON of everything else. Sealing an altered or sealed plan again makes a new seal.
 
     >>> table = pd.DataFrame({"run": ["a"], "tokens": [0], "loss": [3.0]})
@@ -35,13 +37,17 @@ def seal(plan: Mapping[str, Any], fitted: pd.DataFrame) -> dict[str, Any]:
     >>> verify_seal(sealed)
     """
     digests = sorted(row_digests(fitted))
-    columns = [name for name in IDENTITY if name in fitted.columns]
+    place = _place(fitted)
+    columns = [*(name for name in NAMED if name in fitted.columns), *place]
     body = {name: value for name, value in plan.items() if name != "seal"}
     body |= {
         "fitted_rows_sha256": digest(digests),
         "fitted_row_digests": digests,
         "fitted_measurements": {"columns": columns, "digests": sorted(set(identities(fitted, columns)))},
-        "fitted_values": sorted({one for name in VALUES for one in valued(fitted, name) if one}),
+        "fitted_values": {
+            "columns": place,
+            "digests": sorted({one for name in VALUES for one in valued(fitted, name, place) if one}),
+        },
         "sealed_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return {**body, "seal": digest(body)}
@@ -52,8 +58,11 @@ def verify_seal(plan: Mapping[str, Any]) -> None:
     fix = "use the plan.json that was sealed, or plan again"
     if "seal" not in plan:
         raise UserError(Problem("the plan was never sealed", "plan", fix))
-    body = {name: value for name, value in plan.items() if name != "seal"}
-    if digest(body) != plan["seal"]:
+    try:
+        found = digest({name: value for name, value in plan.items() if name != "seal"})
+    except (ValueError, RecursionError):  # a NaN, or half a character: nothing that was sealed holds one
+        found = None
+    if found is None or found != plan["seal"]:
         raise UserError(Problem("the plan was altered after it was sealed", "plan", fix))
     if digest(plan.get("fitted_row_digests")) != plan.get("fitted_rows_sha256"):
         raise UserError(Problem("the digests of the fitted rows do not agree", "plan", fix))
@@ -89,28 +98,38 @@ def identities(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     return row_digests(known)
 
 
-def valued(table: pd.DataFrame, output: str) -> list[str]:
-    """What each row measured, at which size after how many tokens, as a hash, whatever its run is called; "" for none.
+def valued(table: pd.DataFrame, output: str, place: Sequence[str]) -> list[str]:
+    """What each row measured, and where, by the columns of ``place``, as a hash, whatever its run is called; "": none.
+
+    Where is more than size and tokens: losses that were rounded agree by chance between ratios and evaluation sets.
 
     >>> rows = pd.DataFrame({"run": ["a", "b"], "params": [1e9, 1e9], "tokens": [1e9, 1e9], "loss": [3.01, 3.01]})
-    >>> len(set(valued(rows, "loss"))), valued(rows, "perplexity")
+    >>> len(set(valued(rows, "loss", ("params", "tokens")))), valued(rows, "perplexity", ("params", "tokens"))
     (1, ['', ''])
     """
-    if not {"params", "tokens", output} <= set(table.columns):
+    if output not in table.columns or not {"params", "tokens"} <= set(place):
         return [""] * len(table)
-    found = identities(table, ("params", "tokens", output))
+    found = identities(table, (*place, output))
     return [one if there else "" for one, there in zip(found, table[output].notna(), strict=True)]
+
+
+def _place(table: pd.DataFrame) -> list[str]:
+    """The columns that say where its rows were measured, names aside; FLOPs where they stand for size and tokens."""
+    names = [name for name in table.columns if str(name).startswith(SHARE)]
+    flops = () if {"params", "tokens"} <= set(table.columns) else ("flops",)
+    return [name for name in (*PLACE, *flops) if name in table.columns] + sorted(names)
 
 
 def fitted_on(plan: Mapping[str, Any], table: pd.DataFrame) -> tuple[Bools, Bools]:
     """Which rows of a table a sealed plan was fitted on: (n,) bool as they are, and (n,) by what they measure.
 
-    As they are: the same digest, or the same size, tokens and value under another name. The second holds rows of the
+    As they are: the same digest, or the same value at the same place under another name. The second holds rows of the
     same run, tokens and evaluation set that have another value, or more columns.
     """
+    nothing: dict[str, list[str]] = {"columns": [], "digests": []}
     exact = np.isin(row_digests(table), plan["fitted_row_digests"])
+    values, measured = (plan.get(name) or nothing for name in ("fitted_values", "fitted_measurements"))
     for name in VALUES:
-        exact |= np.isin(valued(table, name), plan.get("fitted_values") or [])
-    measured = plan.get("fitted_measurements") or {"columns": [], "digests": []}
+        exact |= np.isin(valued(table, name, values["columns"]), values["digests"])
     alike = np.isin(identities(table, measured["columns"]), measured["digests"]) if measured["columns"] else exact
     return exact, alike | exact

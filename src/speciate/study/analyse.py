@@ -127,7 +127,9 @@ def _explanation(
 ) -> list[str]:
     """The decision's five lines, the last one as a command for this study."""
     *lines, last = decision.explain(answer.params).splitlines()
-    if answer.critical_ratio is None and answer.remedy is not None:
+    if answer.critical_ratio is not None:
+        last = "Next: carry the plan out and check it: speciate run STUDY.yaml --until compare"
+    elif answer.remedy is not None:
         last = f"Next: {remedy_command(config, answer.remedy, overrides)}"
     return [*lines, last]
 

@@ -94,4 +94,4 @@ def test_every_wrong_option_is_told_at_once() -> None:
 def test_what_shares_a_reason_is_told_together() -> None:
     missing = [Missing("general", 1e9, "why", "how"), Missing("split", None, "else", "so"),
                Missing("mixture", 1e9, "why", "how"), Missing("general", 2e9, "why", "how")]  # fmt: skip
-    assert not_considered(missing) == [("general, mixture at 1B, 2B", "why", "how"), ("split", "else", "so")]
+    assert not_considered(missing) == [("general, mixture at 1B, 2B params", "why", "how"), ("split", "else", "so")]

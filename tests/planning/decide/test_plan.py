@@ -161,7 +161,10 @@ def test_what_is_promised_names_rows_and_holds_a_new_run() -> None:
     low, high = found.interval(found.choice)
     assert low is not None and high is not None
     assert chosen[0]["high"] - chosen[0]["low"] > 0.98 * (high - low)
-    assert [one["option"] for one in promised if one.get("domain_ratio") == 1] == [None, None]  # they break the limit
+    assert [one["feasible"] for one in promised if one.get("domain_ratio") == 1] == [
+        False,
+        False,
+    ]  # they break the limit
     general = next(one for one in promised if one["eval_on"] == "general")
     start = 3.0 + 482 / 5e8**0.3478
     assert general["low"] < start + world.true_forgetting(found.choice) < general["high"]

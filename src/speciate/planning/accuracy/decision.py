@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from speciate.planning.words import no_interval, none_yet, run_next, seal_next, short
+
 
 @dataclass(frozen=True)
 class Rival:
@@ -97,24 +99,24 @@ class AccuracyDecision:
 
     def explain(self) -> str:
         """Five lines: choice, how sure, cost, what would change it, next command."""
-        what = self._run()
-        if self.accuracy is None or self.low is None or self.high is None:
-            choice = f"Choice: none yet for {what}; {self.status}."
-            sure = "How sure: nothing is decided."
+        score = "" if self.accuracy is None else f"{self.accuracy:.3f}"
+        choice = f"Choice: {self._run()} will score {score}, by {self.law}."
+        if not self.decided:
+            choice = none_yet(self.status, f"{score} for {self._run()}, by {self.law}" if score else "")
+        if self.low is None or self.high is None:
+            sure = no_interval(self.level, "no law could be fitted and tested")
         else:
-            hedge = "" if self.decided else " (not decided)"
-            choice = f"Choice: {what} will score {self.accuracy:.3f}{hedge}, by {self.law}."
-            sure = f"How sure: {self.level:.0%} of such runs between {self.low:.3f} and {self.high:.3f}; {self.status}."
-        cost = f"Cost: that run takes {self.flops:.3g} FLOPs, {self.factor:.3g} times the largest row."
+            sure = f"How sure: {self.level:.0%} of such runs score between {self.low:.3f} and {self.high:.3f}"
+            sure += f"; {self.status}." if self.decided else ", if the law holds that far."
+        by_size = " (6 N D)" if self.params is not None and self.tokens is not None else ""
+        cost = f"Cost: that run takes {self.flops:.3g} FLOPs{by_size}, {self.factor:.3g} times the largest row."
         change = f"What would change it: {self.remedy}."
         others = [one for one in self.rivals if one.considered and one.law != self.law and one.value is not None]
         if others and self.accuracy is not None:
             apart = max(others, key=lambda one: abs((one.value or 0.0) - (self.accuracy or 0.0)))
             change = f"What would change it: {apart.law}, as good in the tests, says {apart.value:.3f}; {self.remedy}."
-        then = "seal it before the run: speciate plan accuracy TABLE ... --seal plan.json"
-        if not self.decided:
-            then = "add the rows and ask again: speciate plan accuracy TABLE ..."
-        return "\n".join([choice, sure, cost, change, f"Next: {then}"])
+        then = seal_next("accuracy") if self.decided else run_next(self.remedy)
+        return "\n".join([choice, sure, cost, change, then])
 
     def beside(self) -> list[str]:
         """The laws side by side, best in the tests first, one line each."""
@@ -132,6 +134,6 @@ class AccuracyDecision:
     def _run(self) -> str:
         run = f"{self.flops:.3g} FLOPs"
         if self.params is not None and self.tokens is not None:
-            run = f"{self.params:.3g} params on {self.tokens:.3g} tokens"
+            run = f"{short(self.params)} params on {short(self.tokens)} tokens"
         task = f" on {self.eval_on}" if self.eval_on else ""
         return f"{run}{task}" + ("" if self.samples is None else f" with {self.samples} samples")

@@ -19,6 +19,7 @@ from speciate.planning.accuracy.interval import Contender, drawn, shares
 from speciate.planning.accuracy.routes import Fitted, Known, Route, fitted, routes
 from speciate.planning.accuracy.rows import Asked, Benchmark, benchmark, checked, ratio_problem
 from speciate.planning.accuracy.tests import Trial, as_good, cuts, distances, favourite, ranked, tried
+from speciate.planning.words import short
 
 Reading = tuple[Fitted, float]  # a route fitted to all rows, and what it says of the asked run
 
@@ -201,5 +202,7 @@ def remedy(seen: Benchmark, asked: Asked, reach: float) -> str:
     beyond = {name: max(factor, 1.0) for name, factor in seen.factors(asked).items()}
     if asked.params is not None and asked.tokens is not None:
         size, text = (asked.of(name) / beyond[name] ** 0.5 for name in ("params", "tokens"))
-        return f"a run of {size:.2g} params on {text:.2g} tokens, half way, at {6 * size * text:.2g} FLOPs (6 N D)"
+        size, text = float(f"{size:.2g}"), float(f"{text:.2g}")
+        flops = 6 * size * text
+        return f"a run of {short(size)} params on {short(text)} tokens, half way, at {flops:.2g} FLOPs (6 N D)"
     return f"a run of {asked.flops / beyond['flops'] ** 0.5:.2g} FLOPs, half way to the asked one"

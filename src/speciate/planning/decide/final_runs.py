@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speciate.planning.decide.continued import LEAST, Continued
-from speciate.planning.decide.options import Kind, Missing, Option, short
+from speciate.planning.decide.options import Kind, Missing, Option
 from speciate.planning.decide.question import Question
+from speciate.planning.words import short
 
 Array = NDArray[np.float64]
 STEP = 0.05  # between ratios of mixtures that are considered, and in ln tokens for slopes

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speciate.planning.decide.question import SAFE, Question
+from speciate.planning.words import short
 
 Array = NDArray[np.float64]
 Kind = Literal["general", "filtered", "mixture", "split"]
@@ -69,9 +70,9 @@ class Option:
         """For a person.
 
         >>> Option("mixture", 5e8, 2e9, 6e18, 2.0, None, 0.0, None, 0.0, 1.0, domain_ratio=0.35).name()
-        'a mixture with 35% domain text at 500M'
+        'a mixture with 35% domain text at 500M params'
         """
-        at = f"at {short(self.params)}"
+        at = f"at {short(self.params)} params"
         if self.kind == "split":
             assert self.seed_tokens is not None and self.expert_tokens is not None
             parts = f"a seed of {short(self.seed_tokens)}, then {self.experts} x {short(self.expert_tokens)}"
@@ -92,15 +93,3 @@ class Missing:
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "params": self.params, "reason": self.reason, "remedy": self.remedy}
-
-
-def short(count: float) -> str:
-    """Tokens or parameters for a person.
-
-    >>> short(196_895_223_283), short(1.3e9), short(350e6), short(0), short(1e12)
-    ('197B', '1.3B', '350M', '0', '1T')
-    """
-    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if count >= 0.9995 * unit:
-            return f"{float(f'{count / unit:.3g}'):g}{letter}"
-    return f"{count:.3g}"

@@ -14,10 +14,11 @@ from speciate.planning.decide.decision import DecideDecision
 from speciate.planning.decide.final_runs import CONTINUED, continued_options
 from speciate.planning.decide.judge import judge
 from speciate.planning.decide.ledger import Ledger, ledger_of
-from speciate.planning.decide.options import KINDS, Missing, Option, short
+from speciate.planning.decide.options import KINDS, Missing, Option
 from speciate.planning.decide.question import REACH, TOLERANCE, Question
 from speciate.planning.decide.split import Splits, split_option, splits_from
 from speciate.planning.decide.words import not_considered
+from speciate.planning.words import short
 
 
 def plan_decide(

@@ -16,18 +16,19 @@ Array = NDArray[np.float64]
 
 
 def promises(decision: DecideDecision) -> list[dict[str, Any]]:
-    """One new run's losses at the decision's level: {option, chosen, ...where, output, value, low, high}.
+    """One new run's losses at the decision's level: {option, chosen, feasible, ...where, output, value, low,
+    high}.
 
     Only where the domain is measured by its loss; the general loss, as a level, of the choice alone, where that is
-    continued. ``option`` None: nothing to hold the choice against, as it was expected to break the limit.
+    continued. ``feasible`` False: nothing to hold the choice against, as it was expected to break the limit.
     """
     found: list[dict[str, Any]] = []
     for option in decision.options if decision.ledger.measure == "loss" else ():
         ends = _measured(decision, option.loss, option.draws, option.noise, len(found))
         at = _where(decision, option) | {"eval_on": decision.ledger.domain}
         chosen = option is decision.choice
-        name = option.name() if option.feasible(decision.question) else None
-        found.append({"option": name, "chosen": chosen, **at, "output": "loss", **ends})
+        mark = {"option": option.name(), "chosen": chosen, "feasible": option.feasible(decision.question)}
+        found.append({**mark, **at, "output": "loss", **ends})
         start = decision.ledger.general_start(option.params)
         if chosen and option.kind != "split" and start is not None and option.forgetting is not None:
             drawn = None if option.forgetting_draws is None else start + option.forgetting_draws

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from speciate.errors import NotDecidable, UserError
 from speciate.planning.decide.continued import Continued, fresh
 from speciate.planning.decide.ledger import Ledger
-from speciate.planning.decide.options import Missing, Option, short
+from speciate.planning.decide.options import Missing, Option
 from speciate.planning.decide.question import Question
 from speciate.planning.split.budget import grid
 from speciate.planning.split.fit import SIZES, Fitted, fit_split
+from speciate.planning.words import short
 
 Array = NDArray[np.float64]
 STEP = 0.05  # in ln tokens, for slopes

@@ -10,6 +10,7 @@ import pandas as pd
 
 from speciate.planning.domains.remedy import DomainPilot
 from speciate.planning.mixture.repetition import Repeated
+from speciate.planning.words import no_interval, none_yet, run_next, seal_next, short
 
 Ends = tuple[float | None, float | None]
 
@@ -167,16 +168,16 @@ class DomainsDecision:
     def _choice(self) -> str:
         held = f"{' and '.join(self.binding) or 'nothing'} {'bind' if len(self.binding) > 1 else 'binds'}"
         mix = f"{mixture_text(self.shares)}, the rest {self.general}"
-        run = f"for {self.params:,} params and {self.horizon_tokens:,.0f} tokens"
+        run = f"{short(self.params)} params and {short(self.horizon_tokens)} tokens"
         if not self.decided:
-            best = "The best estimate is" if self.possible else "Nearest comes"
-            return f"Choice: none yet {run}; {self.status}. {best} {mix}."
-        return f"Choice: {mix}, {run}: weighted loss {self.objective:.4f} ({held})."
+            why = f"{self.status} ({run})"
+            return none_yet(why, mix) if self.possible else f"{none_yet(why)} Nearest comes {mix}."
+        return f"Choice: {mix}, for {run}: weighted loss {self.objective:.4f} ({held})."
 
     def _sure(self) -> str:
         share = f"{self.level:.0%}"
         if self.p_feasible is None or self.regret is None:
-            return f"How sure: no {share} interval; as many runs as the law has parameters leave no noise to see."
+            return no_interval(self.level, "as many runs as the law has parameters leave no noise to see")
         if not self.possible:
             return f"How sure: some mixture keeps what is asked in {self.p_possible:.0%} of draws."
         ends = ", ".join(
@@ -185,8 +186,9 @@ class DomainsDecision:
             if name != self.general and low is not None and high is not None
         )
         far = f"; {'; '.join(self.extrapolated)}" if self.extrapolated else "; within what was tried"
+        kept = "the tolerance" if not self.tolerances else "every tolerance"
         return (
-            f"How sure: {share} intervals {ends}; feasible in {self.p_feasible:.0%} of draws, expected regret "
+            f"How sure: {share} intervals {ends}; keeps {kept} in {self.p_feasible:.0%} of draws, expected regret "
             f"{self.regret:.4f} nats{far}."
         )
 
@@ -205,10 +207,9 @@ class DomainsDecision:
         return f"What would change it: other weights, another tolerance than {self.tolerance:g} nats, another horizon."
 
     def _next(self) -> str:
-        command = f"speciate plan mixture TABLE --domains {','.join(self.domains)}"
         if not self.decided:
-            return f"Next: run it, add its rows, and plan again: {command}"
-        return f"Next: seal it before it is run: {command} --seal plan.json"
+            return run_next("pilots on other mixtures" if self.remedy is None else self.remedy.run())
+        return seal_next("mixture", f"--domains {','.join(self.domains)}")
 
 
 def mixture_text(shares: Mapping[str, float]) -> str:

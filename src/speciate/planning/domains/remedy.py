@@ -13,6 +13,7 @@ from speciate.planning.domains.law import SetLaw
 from speciate.planning.domains.rows import DomainRuns
 from speciate.planning.domains.search import Search
 from speciate.planning.domains.simplex import simplex_grid
+from speciate.planning.words import short
 
 Array = NDArray[np.float64]
 CANDIDATES = 70  # mixtures that are tried as pilots
@@ -39,11 +40,15 @@ class DomainPilot:
         """C = 6 N D, of all repeats."""
         return 6.0 * self.params * self.tokens * self.repeats
 
-    def to_json(self) -> dict[str, Any]:
-        """{text, spec {params, shares, tokens, seed, repeats, flops}, narrows}."""
+    def run(self) -> str:
+        """What is to be run, for a person."""
         mixture = ", ".join(f"{name} {share:.3g}" for name, share in self.shares.items()) or "general text alone"
         times = "a run" if self.repeats == 1 else f"{self.repeats} runs"
-        text = f"{self.why}: {times} of {self.params:,} params on {mixture} for {self.tokens:,} tokens"
+        what = f"{times} of {short(self.params)} params on {mixture} for {short(self.tokens)} tokens"
+        return f"{what}, seed {self.seed} ({self.flops:.2g} FLOPs)"
+
+    def to_json(self) -> dict[str, Any]:
+        """{text, spec {params, shares, tokens, seed, repeats, flops}, narrows}."""
         spec = {
             "params": self.params,
             "shares": dict(self.shares),
@@ -52,7 +57,7 @@ class DomainPilot:
             "repeats": self.repeats,
             "flops": self.flops,
         }
-        return {"text": f"{text}, seed {self.seed} ({self.flops:.2g} FLOPs)", "spec": spec, "narrows": self.narrows}
+        return {"text": f"{self.why}: {self.run()}", "spec": spec, "narrows": self.narrows}
 
 
 def next_seed(runs: DomainRuns) -> int:

@@ -239,5 +239,7 @@ def _curve(
         return None
     means = group.groupby("tokens")["loss"].mean()  # a token count measured twice counts once
     tokens = means.index.to_numpy(dtype=float)
+    measured = (float(tokens[0]), float(tokens[-1]))
     total = float(row[list(domains)].sum())
-    return Curve(str(run), str(row["trunk"]), total, None, tokens, means.to_numpy(dtype=float) - start, start)
+    return Curve(str(run), str(row["trunk"]), total, None, tokens, means.to_numpy(dtype=float) - start, start,
+                 measured)  # fmt: skip

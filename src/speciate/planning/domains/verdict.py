@@ -74,10 +74,10 @@ def remedy(answer: Answer) -> remedies.DomainPilot | None:
     """The run that would tell most."""
     runs, horizon, choice = answer.runs, answer.asked.horizon, answer.choice
     if not answer.search.possible[0]:
-        why = "shows whether the nearest mixture keeps what is asked"
+        why = "a run shows whether the nearest mixture keeps what is asked"
         return remedies.pilot(why, runs, answer.search.anchor[0], horizon, 1, None)
     if answer.beyond > FAR:
-        return remedies.pilot("shows whether the law holds there", runs, choice, horizon, 1, None)
+        return remedies.pilot("a run shows whether the law holds there", runs, choice, horizon, 1, None)
     if not answer.sure:
         why = "a mixture more than the law has parameters shows the noise"
         return remedies.pilot(why, runs, choice, runs.longest, 1, None)

@@ -17,7 +17,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from speciate.laws.law import box_cox
 
@@ -49,7 +48,12 @@ def turning_point(slope: Callable[[Array], Array], first: float, horizon: float,
 
 
 def _root(slope: Callable[[Array], Array], low: float, high: float) -> float:
-    return float(np.exp(brentq(lambda x: float(slope(np.array([x]))[0]), low, high, xtol=1e-10)))
+    """exp of where a slope above 0 at ``low`` comes down to 0 before ``high``, to 1e-11 of the way."""
+    for _ in range(7):
+        x = np.linspace(low, high, 41)
+        down = int(np.argmax(slope(x)[1:] <= 0))
+        low, high = float(x[down]), float(x[down + 1])
+    return float(np.exp((low + high) / 2))
 
 
 def turning_draws(curves: Array, tokens: Array, horizon: int) -> Array:

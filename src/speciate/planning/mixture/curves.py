@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 BENDS = np.array([s for s in np.arange(-1.5, 1.5001, 0.05) if abs(s) > 0.03])  # at s = 0 terms coincide
 STARTS = (0.0, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
 OFFSETS = (1 / 16, 1 / 8, 1 / 4)
+FEW, BATCH = 4, 32  # runs by token counts that are worth a factorisation of their own; runs fitted at once
 LEAST_FITTED = 5  # rows of a run, whatever ``start`` says: one more than the general law has parameters
 
 Bend = Literal["own", "shared", "fixed"]
@@ -91,29 +92,38 @@ def fit_group(shape: Shape, times: Sequence[Array], values: Sequence[Array], sca
     ``scale`` is the length of the longest pilot in tokens, also when shorter runs are fitted.
     """
     scaled = [time / scale for time in times]
-    weights = [row_weights(shape, time) for time in times]
     fixed = shape.bend == "fixed"
-    bends = np.full(len(times), shape.value) if fixed else _search(shape, scaled, values, weights)
-    linear = []
-    known: dict[tuple[bytes, float], Array] = {}  # runs often share times and s
-    for s, time, value, weight in zip(bends, scaled, values, weights, strict=True):
-        root = np.sqrt(weight)
-        key = (time.tobytes(), float(s))
-        if key not in known:
-            solve = np.linalg.pinv(basis_at(shape, s, time) * root[:, None]) * root
-            known[key] = np.asarray(solve, dtype=float)
-        linear.append(known[key] @ value)
+    bends = np.full(len(times), shape.value) if fixed else _search(shape, scaled, values)
+    linear = np.empty((len(times), len(shape.law.linear)))
+    for members, time in batches(scaled):
+        _, which, _, solve = solved(shape, bends[members], time)
+        data = np.stack([values[run] for run in members])
+        linear[members] = np.matmul(solve[which], data[:, :, None])[..., 0]
     return GroupFit(shape, scale, bends, tuple(linear))
 
 
+def solved(shape: Shape, bends: Array, time: Array) -> tuple[Array, NDArray[np.int_], Array, Array]:
+    """Every different s (S,) of ``bends`` (m, ...), and which of them each is; at scaled tokens, terms (S, n, L) and
+    the map of rows to linear parameters (S, L, n). Where runs have a time each (m, n), S is m: none is shared."""
+    if time.ndim == 1:
+        grid, which = np.unique(bends, return_inverse=True)
+        which = which.reshape(bends.shape)
+    else:
+        grid, which = bends, np.arange(len(bends))
+    here = basis_at(shape, grid, time)
+    root = np.sqrt(row_weights(shape, time))
+    solve = np.linalg.pinv(here * root[..., None]) * root[..., None, :]
+    return grid, which, here, np.asarray(solve, dtype=float)
+
+
 def row_weights(shape: Shape, time: Array) -> Array:
-    """Weights (n,) of a run's rows: 1 from ``shape.start`` of its length on (its last five in any case), else 0.
+    """Weights (..., n) of a run's rows: 1 from ``shape.start`` of its length on (its last five in any case), else 0.
 
     >>> row_weights(Shape(MIXTURE_DOMAIN, "own", 0.25), np.array([1.0, 2.0, 3.0, 4.0, 8.0, 12.0, 16.0]))
     array([0., 0., 1., 1., 1., 1., 1.])
     """
-    last = np.arange(len(time)) >= len(time) - LEAST_FITTED
-    return np.where(last | (time >= shape.start * time[-1] * (1 - 1e-9)), 1.0, 0.0)
+    last = np.arange(time.shape[-1]) >= time.shape[-1] - LEAST_FITTED
+    return np.where(last | (time >= shape.start * time[..., -1:] * (1 - 1e-9)), 1.0, 0.0)
 
 
 def basis_at(shape: Shape, s: float | Array, time: Array) -> Array:
@@ -122,25 +132,26 @@ def basis_at(shape: Shape, s: float | Array, time: Array) -> Array:
     return np.asarray(shape.law.basis(np.asarray(s, dtype=float)[..., None], {"tokens": tokens}), dtype=float)
 
 
-def _search(shape: Shape, times: Sequence[Array], values: Sequence[Array], weights: Sequence[Array]) -> Array:
+def _search(shape: Shape, times: Sequence[Array], values: Sequence[Array]) -> Array:
     """Bends (R,) of least squared error: a grid, then twice a finer one around its best."""
-    runs = range(len(times))
+    groups = batches(times)
+    data = [np.stack([values[run] for run in members]) for members, _ in groups]
     if shape.bend == "shared":
         grid = BENDS
         for step in (0.05, 0.01, 0.002):
             total = np.zeros(len(grid))
-            for members in same_times(times):
-                total += profile_errors(shape, grid, times, values, weights, members).sum(axis=0)
+            for (_, time), own in zip(groups, data, strict=True):
+                total += profile_errors(shape, grid, time, own).sum(axis=0)
             best = grid[int(np.argmin(total))]
             grid = _around(best, step)
         return np.full(len(times), best)
     bends = np.zeros(len(times))
-    for members in same_times(times):
-        bends[members] = BENDS[np.argmin(profile_errors(shape, BENDS, times, values, weights, members), axis=1)]
-    for step in (0.05, 0.01):
-        for run in runs:
-            grid = _around(bends[run], step)
-            bends[run] = grid[int(np.argmin(profile_errors(shape, grid, times, values, weights, [run])[0]))]
+    for (members, time), own in zip(groups, data, strict=True):
+        found = BENDS[np.argmin(profile_errors(shape, BENDS, time, own), axis=1)]
+        for step in (0.05, 0.01):
+            grid = np.stack([_around(bend, step) for bend in found])
+            found = grid[np.arange(len(found)), np.argmin(profile_errors(shape, grid, time, own), axis=1)]
+        bends[members] = found
     return bends
 
 
@@ -157,17 +168,49 @@ def same_times(times: Sequence[Array]) -> list[list[int]]:
     return list(groups.values())
 
 
-def profile_errors(
-    shape: Shape,
-    grid: Array,
-    times: Sequence[Array],
-    values: Sequence[Array],
-    weights: Sequence[Array],
-    members: list[int],
-) -> Array:
-    """Squared errors (members, S) with the linear parameters projected out."""
-    root = np.sqrt(weights[members[0]])
-    directions, _ = np.linalg.qr(basis_at(shape, grid, times[members[0]]) * root[:, None])  # (S, n, L)
-    target = np.stack([values[run] for run in members]) * root  # (m, n)
-    explained = np.square(np.einsum("snl,mn->msl", directions, target)).sum(axis=-1)
+def batches(times: Sequence[Array]) -> list[tuple[list[int], Array]]:
+    """Runs that can be fitted at once: of the same token counts (n,), or else of the same number of them (m, n)."""
+    found: list[tuple[list[int], Array]] = []
+    lengths: dict[int, list[list[int]]] = {}
+    for members in same_times(times):
+        lengths.setdefault(len(times[members[0]]), []).append(members)
+    for groups in lengths.values():
+        together = sorted(run for members in groups for run in members)
+        if FEW * len(groups) <= len(together) or len(groups) == 1:
+            found += [(members, times[members[0]]) for members in groups]
+            continue
+        for first in range(0, len(together), BATCH):
+            some = together[first : first + BATCH]
+            found.append((some, np.stack([times[run] for run in some])))
+    return found
+
+
+def profile_errors(shape: Shape, grid: Array, time: Array, values: Array) -> Array:
+    """Squared errors (m, S) with the linear parameters projected out: values (m, n) of a batch's runs at ``time``.
+
+    s of ``grid`` (S,), or each run's own (m, S).
+    """
+    root = np.sqrt(row_weights(shape, time))
+    target = values * root
+    if time.ndim == 2:  # (m, S, n, L)
+        terms = basis_at(shape, grid if grid.ndim == 2 else grid[None], time[:, None]) * root[:, None, :, None]
+    else:
+        terms = basis_at(shape, grid, time) * root[:, None]
+    directions = orthonormal(terms)
+    if directions.ndim == 3:  # (S, n, L), the same for all
+        explained = np.square(target @ directions).sum(axis=-1).T
+    else:
+        explained = np.square(target[:, None, None] @ directions)[:, :, 0].sum(axis=-1)
     return np.asarray(np.maximum(np.square(target).sum(axis=1)[:, None] - explained, 0.0))
+
+
+def orthonormal(columns: Array) -> Array:
+    """Orthonormal columns that span those of (..., n, L): Gram and Schmidt, twice, which is enough (Giraud et al.)."""
+    found: list[Array] = []
+    for i in range(columns.shape[-1]):
+        column = columns[..., i] / np.maximum(np.linalg.norm(columns[..., i], axis=-1, keepdims=True), 1e-300)
+        for _ in range(2):
+            for other in found:
+                column = column - (column * other).sum(axis=-1, keepdims=True) * other
+        found.append(column / np.maximum(np.linalg.norm(column, axis=-1, keepdims=True), 1e-300))
+    return np.stack(found, axis=-1)

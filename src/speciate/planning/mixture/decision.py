@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from speciate.errors import Problem, UserError
 from speciate.planning.mixture.forecast import Forecast, forecast
 from speciate.planning.mixture.levels import Levels
+from speciate.planning.words import no_interval, none_yet, run_next, seal_next, short
 
 Array = NDArray[np.float64]
 
@@ -48,11 +50,15 @@ class Remedy:
         """C = 6 N D."""
         return 6.0 * self.params * self.tokens
 
+    def run(self) -> str:
+        """What is to be run, for a person."""
+        what = f"{short(self.params)} params, domain ratio {self.domain_ratio:g}, {short(self.tokens)} tokens"
+        return f"{what}, seed {self.seed} ({self.flops:.2g} FLOPs)"
+
     def to_json(self) -> dict[str, Any]:
         """{text, spec {params, domain_ratio, tokens, seed, flops}}."""
         return {
-            "text": f"{self.why}: {self.params:,} params, domain ratio {self.domain_ratio:g}, {self.tokens:,} tokens, "
-            f"seed {self.seed} ({self.flops:.2g} FLOPs)",
+            "text": f"{self.why}: {self.run()}",
             "spec": {
                 "params": self.params,
                 "domain_ratio": self.domain_ratio,
@@ -96,6 +102,11 @@ class SizeDecision:
     critical_curve: Mapping[str, Any] | None = None
     basis: Basis | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def flops(self) -> float:
+        """Of the planned run: 6 N D."""
+        return 6.0 * self.params * self.horizon_tokens
+
     def to_json(self) -> dict[str, Any]:
         """One entry of ``models``; missing is null. Curves are losses; less ``start_loss`` they are changes."""
         names = ("params", "critical_ratio", "low", "high", "horizon_tokens", "tolerance", "binding", "extrapolated")
@@ -114,7 +125,7 @@ class SizeDecision:
 
 @dataclass(frozen=True)
 class MixtureDecision:
-    """The decision for every size, and how it was reached."""
+    """The decision for every size, and how it was reached; ``rows``: those it was fitted on."""
 
     general: str
     domain: str
@@ -122,6 +133,7 @@ class MixtureDecision:
     seed: int
     models: tuple[SizeDecision, ...]
     method: Mapping[str, Any]
+    rows: pd.DataFrame = field(repr=False, compare=False)
 
     @property
     def decided(self) -> bool:
@@ -165,30 +177,25 @@ class MixtureDecision:
     def explain(self, params: int | None = None) -> str:
         """Five lines on one size (default: the largest): choice, how sure, cost, what would change it, next command."""
         model = next((model for model in self.models if model.params == params), self.largest)
-        share = f"{self.level:.0%}"
-        run = f"{model.params:,} params for {model.horizon_tokens:,.0f} tokens"
-        if model.critical_ratio is None:
-            choice = f"Choice: none yet for {run}; {model.status}."
-        else:
-            choice = f"Choice: at most {model.critical_ratio:.1%} domain text for {run} ({model.binding} binds)."
-        if model.low is None or model.high is None:
-            unknown = "run-to-run noise is unknown without a second seed" if model.decided else "nothing is decided"
-            sure = f"How sure: no {share} interval; {unknown}."
-        else:
-            sure = f"How sure: {share} interval {model.low:.1%} to {model.high:.1%}" + (
-                ", partly extrapolated." if model.extrapolated else ", within what was tried."
-            )
-        cost = f"Cost: the planned run takes {6.0 * model.params * model.horizon_tokens:.3g} FLOPs (6 N D)."
+        run = f"{short(model.params)} params and {short(model.horizon_tokens)} tokens"
+        choice = none_yet(f"{model.status} ({run})")
+        if model.critical_ratio is not None:
+            choice = f"Choice: at most {model.critical_ratio:.1%} domain text, for {run} (the {model.binding} binds)."
+        cost = f"Cost: the planned run takes {model.flops:.3g} FLOPs (6 N D)."
+        change = f"another tolerance than {model.tolerance:g} nats, or another horizon"
         if model.remedy is not None:
-            change = f"What would change it: {model.remedy.to_json()['text']}."
-        else:
-            change = f"What would change it: another tolerance than {model.tolerance:g} nats, or another horizon."
-        then = (
-            "run the remedy, add its rows, and plan again: speciate plan mixture TABLE"
-            if model.critical_ratio is None
-            else ("carry the plan out and check it: speciate run STUDY.yaml --until compare")
-        )
-        return "\n".join([choice, sure, cost, change, f"Next: {then}"])
+            change = model.remedy.to_json()["text"]
+        then = seal_next("mixture")
+        if model.critical_ratio is None:
+            then = run_next("pilots at another ratio" if model.remedy is None else model.remedy.run())
+        return "\n".join([choice, self._sure(model), cost, f"What would change it: {change}.", then])
+
+    def _sure(self, model: SizeDecision) -> str:
+        if model.low is not None and model.high is not None:
+            far = "partly extrapolated" if model.extrapolated else "within what was tried"
+            return f"How sure: {self.level:.0%} interval {model.low:.1%} to {model.high:.1%}, {far}."
+        noise = "run-to-run noise is unknown without a second seed"
+        return no_interval(self.level, noise if model.decided else "no ratio is chosen that it could be of")
 
 
 def predictions(

@@ -122,5 +122,5 @@ def carried(test: Backtest, jitter: Jitter) -> Array:
     """Variance (R,) of a backtest error from jitter alone: through the fit, and of the measured end."""
     ends, where = np.unique(test.ends, return_inverse=True)
     response = respond(test.fit, test.times, ends, jitter.sd)
-    variances = response.variances([jitter.matrix(len(time)) for time in test.times])
+    variances = response.variances(jitter.matrices([len(time) for time in test.times]))
     return np.asarray(jitter.sd**2 * (1 + variances[np.arange(len(where)), where]), dtype=float)

@@ -78,7 +78,7 @@ def forecast(
         run = names.index(continues)
         start = levels.curves[run].start
         point = levels.fit.curve(run, tokens)
-        drawn = levels.run_draws(tokens)[:, run] if levels.noise is not None else None
+        drawn = levels.run_draws(tokens, [run])[:, 0] if levels.noise is not None else None
         fresh = 0.0
     else:
         start, chosen = _start(levels, trunk)
@@ -123,9 +123,12 @@ def _start(levels: Levels, trunk: str | None) -> tuple[float, dict[str, float]]:
 
 def _any_trunk(levels: Levels, tokens: Array, chosen: dict[str, float], start: float) -> Array:
     """Draws (B, n, G) of the change against ``start``; draws take the chosen trunks in turn."""
-    parts = [levels.mean_draws(tokens, name) + (own - start) for name, own in chosen.items()]
-    which = np.arange(len(parts[0])) % len(parts)
-    return np.asarray(np.stack(parts)[which, np.arange(len(which))], dtype=float)
+    assert levels.noise is not None, "no replicates, no draws"
+    drawn = np.empty((len(levels.noise.which), len(levels.ratios), len(tokens)))
+    for turn, (name, own) in enumerate(chosen.items()):
+        mine = slice(turn, None, len(chosen))
+        drawn[mine] = levels.mean_draws(tokens, name, mine) + (own - start)
+    return drawn
 
 
 def _at_ratio(ratios: Array, losses: Array, misfit: Array | None, ratio: float) -> Array:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from speciate.planning.mixture.backtest import Contender, contend
 from speciate.planning.mixture.curves import GroupFit, Shape, fit_group
 from speciate.planning.mixture.discrepancy import Discrepancy, LawError, measure
 from speciate.planning.mixture.observations import Curve
-from speciate.planning.mixture.response import bent_curves, draw_bends, respond
+from speciate.planning.mixture.response import draw_bends, refit_linear, respond, weighted_curves
 from speciate.planning.mixture.spread import Jitter, draw_components, measure_jitter
 
 Array = NDArray[np.float64]
@@ -35,7 +36,7 @@ class Noise:
     which: NDArray[np.int_]  # (B,): whose turn it is
     rows: tuple[Array, ...]  # R of (B, n): jitter of the measurements
     bends: Array  # (B, R): s of every run's curve
-    jitter_sd: Array  # (B,)
+    jitter_sd: Array  # (B,): of a single measurement
     run_sd: Array  # (B,)
     runs: Array  # (B, R): v
     trunks: Array  # (B, K): u
@@ -61,7 +62,7 @@ class Levels:
     @property
     def first(self) -> float:
         """Tokens of the first measurement after the start."""
-        return float(min(curve.tokens[0] for curve in self.curves))
+        return min(curve.measured[0] for curve in self.curves)
 
     @property
     def fitted_from(self) -> float:
@@ -71,7 +72,12 @@ class Levels:
     @property
     def longest(self) -> float:
         """Tokens of the longest run."""
-        return float(max(curve.tokens[-1] for curve in self.curves))
+        return max(curve.measured[1] for curve in self.curves)
+
+    @property
+    def within(self) -> float:
+        """Scatter of single measurements about the points of the curves, sd in nats/token; 0 where they are points."""
+        return float(np.sqrt(np.mean([curve.within**2 for curve in self.curves])))
 
     @property
     def turning_belief(self) -> float:
@@ -86,7 +92,7 @@ class Levels:
 
     def beyond(self, tokens: Array) -> Array:
         """Doublings (R, G) beyond each run's end, 0 within."""
-        ends = np.array([curve.tokens[-1] for curve in self.curves])
+        ends = np.array([curve.measured[1] for curve in self.curves])
         return np.asarray(np.maximum(np.log2(tokens[None, :] / ends[:, None]), 0.0), dtype=float)
 
     def means(self, tokens: Array, trunk: str | None = None) -> Array:
@@ -97,32 +103,53 @@ class Levels:
             value = value + self.trunk_part[self.trunks.index(trunk)] @ runs
         return np.asarray(value, dtype=float)
 
-    def run_draws(self, tokens: Array) -> Array:
-        """The pilots themselves, continued: draws (B, R, G) of their curves (their own v and u included)."""
+    @cached_property
+    def refitted(self) -> tuple[Array, ...]:
+        """Linear parameters (B, R, L) of every run in every draw, under each shape that is believed in."""
         assert self.noise is not None, "no replicates, no draws"
-        noise = self.noise
-        law = noise.law_common[:, None] + noise.law_own[:, self.ratio_of]  # (B, R)
+        noise, found = self.noise, []
         times, values = [curve.tokens for curve in self.curves], [curve.change for curve in self.curves]
-        curves = np.empty((len(noise.which), len(times), len(tokens)))
         for k, fit in enumerate(noise.fits):
             own = noise.which == k
+            linear = np.zeros((*noise.bends.shape, len(fit.shape.law.linear)))  # of another shape's draws never read
             if own.any():
-                rows = [row[own] for row in noise.rows]
-                curves[own] = bent_curves(fit, times, values, noise.bends[own], rows, tokens)
-        return np.asarray(curves - law[:, :, None] * self.beyond(tokens)[None], dtype=float)
+                linear[own] = refit_linear(fit, times, values, noise.bends[own], [row[own] for row in noise.rows])
+            found.append(linear)
+        return tuple(found)
 
-    def mean_draws(self, tokens: Array, trunk: str | None = None) -> Array:
-        """Draws (B, n, G) of the expected change of loss; with ``trunk``, of runs from that trunk."""
+    def weighted_draws(self, weights: Array, tokens: Array, some: slice = slice(None)) -> Array:
+        """Draws (B, m, G) of sums of the pilots' curves, continued, with weights (m, R); their own v and u included."""
+        assert self.noise is not None, "no replicates, no draws"
+        noise = self.noise
+        which, bends = noise.which[some], noise.bends[some]
+        drawn = np.empty((len(which), len(weights), len(tokens)))
+        for k, (fit, linear) in enumerate(zip(noise.fits, self.refitted, strict=True)):
+            own = which == k
+            if own.any():
+                drawn[own] = weighted_curves(fit, bends[own], linear[some][own], weights, tokens)
+        law = (noise.law_common[:, None] + noise.law_own[:, self.ratio_of])[some]  # (B, R)
+        beyond, alike = np.unique(self.beyond(tokens), axis=0, return_inverse=True)
+        for i, doublings in enumerate(beyond):
+            if doublings.any():
+                same = alike.reshape(-1) == i
+                drawn -= (law[:, same] @ weights[:, same].T)[:, :, None] * doublings
+        return drawn
+
+    def run_draws(self, tokens: Array, runs: Sequence[int]) -> Array:
+        """Some of the pilots themselves, continued: draws (B, len(runs), G) of their curves, own v and u included."""
+        return self.weighted_draws(np.eye(len(self.curves))[list(runs)], tokens)
+
+    def mean_draws(self, tokens: Array, trunk: str | None = None, some: slice = slice(None)) -> Array:
+        """Draws (B, n, G) of the expected change of loss; with ``trunk``, of runs from that trunk; ``some`` of B."""
         assert self.noise is not None, "no replicates, no draws"
         noise, growth = self.noise, self.growth(tokens)
         effects = noise.runs + noise.trunks[:, self.trunk_of]  # (B, R)
-        runs = self.run_draws(tokens) - effects[:, :, None] * growth
-        draws = np.einsum("nr,brg->bng", self.combine, runs)
+        weights, own = self.combine, np.zeros((len(effects), 1))
         if trunk is not None and len(self.trunks) > 1:
             k = self.trunks.index(trunk)
-            effect = noise.trunks[:, k, None] + np.einsum("r,brg->bg", self.trunk_part[k], runs) / growth
-            draws = draws + (effect * growth)[:, None, :]
-        return np.asarray(draws, dtype=float)
+            weights, own = weights + self.trunk_part[k], noise.trunks[:, k, None]
+        moved = (own - effects @ weights.T)[some]  # (B, n)
+        return np.asarray(self.weighted_draws(weights, tokens, some) + moved[:, :, None] * growth, dtype=float)
 
 
 def refit(levels: Levels, shape: Shape, rng: np.random.Generator) -> Levels:
@@ -155,7 +182,7 @@ def build_levels(
     draws: int,
 ) -> tuple[list[Levels], tuple[Believed, ...]]:
     """Fit all sizes on one evaluation set and draw their noise; also the shapes believed in, the first the most."""
-    ends = [max(float(curve.tokens[-1]) for curve in curves) for curves in groups]
+    ends = [max(curve.measured[1] for curve in curves) for curves in groups]
     reach = max(horizon / end for horizon, end in zip(horizons, ends, strict=True))
     shown = believe(contend(shapes, groups, reach), groups, ends)
     best = shown[0]
@@ -165,7 +192,7 @@ def build_levels(
     levels, known = [], []
     for fit, time, end, jitter in zip(best.fits, times, ends, best.jitters, strict=True):
         at = np.array([end])
-        variance = respond(fit, time, at, jitter.sd).variances([jitter.matrix(len(t)) for t in time])[:, 0]
+        variance = respond(fit, time, at, jitter.sd).variances(jitter.matrices([len(t) for t in time]))[:, 0]
         levels.append(fit.curves(at)[:, 0])
         known.append(jitter.sd**2 * variance)
     components = draw_components(levels, known, ratios, trunk_of, rng, draws)
@@ -236,7 +263,7 @@ def _assemble(
             which=which,
             rows=tuple(sd[:, None] * _autocorrelated(rng, draws, len(t), jitter.correlation) for t in times),
             bends=np.stack(bends)[which, np.arange(draws)],
-            jitter_sd=sd,
+            jitter_sd=np.hypot(sd, np.sqrt(np.mean([curve.within**2 for curve in curves]))),
             run_sd=run_sd,
             runs=run_sd[:, None] * rng.standard_normal((draws, len(curves))),
             trunks=trunk_sd[:, None] * rng.standard_normal((draws, len(names))),
@@ -249,7 +276,10 @@ def _assemble(
 def _autocorrelated(rng: np.random.Generator, draws: int, rows: int, correlation: float) -> Array:
     """Unit-variance AR(1) noise (draws, rows)."""
     noise = rng.standard_normal((draws, rows))
-    fresh = np.sqrt(1 - correlation**2)
+    if correlation == 0:
+        return noise
+    steps = np.ascontiguousarray(noise.T)
+    steps[1:] *= np.sqrt(1 - correlation**2)
     for row in range(1, rows):
-        noise[:, row] = correlation * noise[:, row - 1] + fresh * noise[:, row]
-    return noise
+        steps[row] += correlation * steps[row - 1]
+    return steps.T

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from speciate.errors import NotDecidable, Problem, UserError
+from speciate.planning.mixture.blocks import averaged
 
 Array = NDArray[np.float64]
 NEEDED = ("run", "params", "tokens", "domain_ratio", "eval_on", "loss")
@@ -18,7 +19,10 @@ LEAST_POINTS = 6  # four parameters of the general law, one to judge them by, on
 
 @dataclass(frozen=True)
 class Curve:
-    """One run seen through one evaluation set: ``change`` = loss - ``start`` (nats/token) at ``tokens`` > 0."""
+    """One run seen through one evaluation set: ``change`` = loss - ``start`` (nats/token) at ``tokens`` > 0.
+
+    Of many measurements these are means of blocks (``blocks``), about which single ones scatter by ``within``.
+    """
 
     run: str
     trunk: str
@@ -27,6 +31,8 @@ class Curve:
     tokens: Array  # (n,), increasing
     change: Array  # (n,)
     start: float  # loss of the starting model, nats/token
+    measured: tuple[float, float]  # tokens of the first and of the last measurement
+    within: float = 0.0  # sd, nats/token
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class SizeCurves:
     @property
     def longest(self) -> float:
         """Tokens of the longest run."""
-        return float(max(curve.tokens[-1] for curve in self.general))
+        return max(curve.measured[1] for curve in self.general)
 
 
 @dataclass(frozen=True)
@@ -176,8 +182,8 @@ def _mixed(table: pd.DataFrame) -> list[Problem]:
 def _starts(rows: pd.DataFrame, trunk: pd.Series[Any]) -> tuple[dict[Any, float], dict[Any, float], float | None]:
     """Losses of starting models by run, by trunk, and the only one there is (None when they differ)."""
     zero = rows[rows["tokens"] == 0]
-    by_run = {run: float(group["loss"].iloc[0]) for run, group in zero.groupby("run")}
-    by_trunk = {name: float(group["loss"].iloc[0]) for name, group in zero.groupby(trunk.loc[zero.index])}
+    by_run = zero.groupby("run")["loss"].first().to_dict()
+    by_trunk = zero.groupby(trunk.loc[zero.index])["loss"].first().to_dict()
     values = zero["loss"].unique()
     return by_run, by_trunk, float(values[0]) if len(values) == 1 else None
 
@@ -189,18 +195,25 @@ def _size(params: int, rows: pd.DataFrame, general: str, domain: str) -> tuple[S
     problems, short = [], []
     for eval_on, part in rows.groupby("eval_on"):
         by_run, by_trunk, only = _starts(part, trunk)
-        for run, group in part[part["tokens"] > 0].groupby("run"):
-            name = trunk.loc[group.index[0]]
+        trained = part[part["tokens"] > 0]
+        if trained.empty:
+            continue
+        known = trained[[name for name in ("run", "domain_ratio", "seed") if name in trained.columns]]
+        first = known.assign(trunk=trunk.loc[trained.index]).groupby("run").first()  # nulls skipped
+        means = trained.groupby(["run", "tokens"])["loss"].mean()  # a token count measured twice counts once
+        ends = np.cumsum(means.groupby(level="run").size().to_numpy())[:-1]
+        tokens = np.split(means.index.get_level_values("tokens").to_numpy(dtype=float), ends)
+        losses = np.split(means.to_numpy(dtype=float), ends)
+        for run, name, time, loss in zip(first.index, first["trunk"], tokens, losses, strict=True):
             start = by_run.get(run, by_trunk.get(name, None if told else only))
             if start is None:
                 what = f"run {run} ({params} params) has no row with tokens = 0 on {eval_on}, nor has its trunk"
                 problems.append(Problem(what, "the table", "add the loss of the starting model (tokens = 0)"))
                 continue
-            curve = _curve(str(run), str(name) if told else f"{start:.9g}", group, start)
-            if len(curve.tokens) < LEAST_POINTS:
-                short.append(f"run {run} has {len(curve.tokens)} token counts on {eval_on}, {LEAST_POINTS} are needed")
+            if len(time) < LEAST_POINTS:
+                short.append(f"run {run} has {len(time)} token counts on {eval_on}, {LEAST_POINTS} are needed")
                 continue
-            found[str(eval_on)][run] = curve
+            found[str(eval_on)][run] = _curve(first.loc[run], str(name) if told else f"{start:.9g}", time, loss, start)
     if problems:
         raise UserError(problems)
     runs = [run for run in found[general] if run in found[domain]]
@@ -212,15 +225,18 @@ def _size(params: int, rows: pd.DataFrame, general: str, domain: str) -> tuple[S
     return SizeCurves(params, tuple(found[general][run] for run in runs), domains), short
 
 
-def _curve(run: str, trunk: str, group: pd.DataFrame, start: float) -> Curve:
-    means = group.groupby("tokens")["loss"].mean()  # a token count measured twice counts once
-    seeds = group["seed"].dropna().unique() if "seed" in group.columns else np.array([])
+def _curve(run: pd.Series, trunk: str, tokens: Array, loss: Array, start: float) -> Curve:
+    """``run``: the first row of the run; tokens increasing."""
+    at, mean, within = averaged(tokens, loss)
+    seed = run.get("seed")
     return Curve(
-        run=run,
+        run=str(run.name),
         trunk=trunk,
-        domain_ratio=float(group["domain_ratio"].iloc[0]),
-        seed=int(seeds[0]) if len(seeds) else None,
-        tokens=means.index.to_numpy(dtype=float),
-        change=means.to_numpy(dtype=float) - start,
+        domain_ratio=float(run["domain_ratio"]),
+        seed=None if pd.isna(seed) else int(seed),
+        tokens=at,
+        change=mean - start,
         start=start,
+        measured=(float(tokens[0]), float(tokens[-1])),
+        within=within,
     )

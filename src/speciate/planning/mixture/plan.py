@@ -41,6 +41,7 @@ def plan_mixture(
     params: int | None = None,
     lambda_: float | None = None,
     widest: float = 0.5,
+    largest: bool = False,
 ) -> MixtureDecision:
     """The largest domain share that keeps the general loss within ``tolerance`` at the horizon, for every size.
 
@@ -48,7 +49,8 @@ def plan_mixture(
     where known, trunk, seed; rows with tokens = 0 are the starting model. ``general`` and ``domain`` name
     evaluation sets. ``horizon_tokens`` of the planned run (default: of the longest pilot); ``tolerance``
     in nats/token; ``lambda_`` weighs general against domain loss (default: infinite, the turning point
-    of the general loss); ``params`` asks for one size, extrapolated over sizes when it was not tried;
+    of the general loss); ``params`` asks for one size, extrapolated over sizes when it was not tried, and
+    ``largest`` for the largest tried one (all sizes are fitted: they share what is known of noise);
     an interval wider than ``widest`` decides nothing.
 
     Without a second seed at any ratio the estimate stands but has no interval: run-to-run noise cannot
@@ -71,12 +73,15 @@ def plan_mixture(
     misfit_domain = misfit_draws(domains, horizons, rng)
     models = []
     for size, own, other, turner, horizon in zip(seen.sizes, generals, domains, turners, horizons, strict=True):
+        if (largest and size is not seen.sizes[-1]) or (params is not None and not untried and size.params != params):
+            continue
         basis = Basis(own, other, misfit, misfit_domain, None)
         models.append(_decide(size, basis, turner, Question(horizon, tolerance, lambda_), level, seed, widest))
     if params is not None:
         models = _for_size(models, params, level, widest)
     method = _method(generals, shapes, domain_shapes) | {"lambda": lambda_, "draws": draws, "seed": seed}
-    return MixtureDecision(general, seen.domain, level, seed, tuple(models), method)
+    rows = table[table["eval_on"].isin([general, seen.domain])]
+    return MixtureDecision(general, seen.domain, level, seed, tuple(models), method, rows)
 
 
 def _method(
@@ -91,7 +96,7 @@ def _method(
             "general": shapes[0].contender.score,
             "domain": domain_shapes[0].contender.score,
         },
-        "jitter_sd": [level.jitter.sd for level in generals],
+        "jitter_sd": [float(np.hypot(level.jitter.sd, level.within)) for level in generals],
         "run_sd": None if generals[0].noise is None else float(np.median(generals[0].noise.run_sd)),
     }
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate.planning.mixture.curves import BENDS, GroupFit, Shape, basis_at, profile_errors, row_weights, same_times
+from speciate.planning.mixture.curves import (
+    BENDS,
+    GroupFit,
+    Shape,
+    basis_at,
+    batches,
+    profile_errors,
+    row_weights,
+    same_times,
+    solved,
+)
 
 Array = NDArray[np.float64]
 BEND_SD = 0.5  # prior width of s to first order: curves that do not see s must not spread without bound
@@ -26,139 +35,142 @@ def draw_bends(
     """Draws (B, R) of s from its profile likelihood, flat over the searched range.
 
     A noisy curve hardly sees s, and what it predicts is then anything but linear in it (a curve that
-    levels off or one about to turn), so s is drawn whole instead of to first order. The weighted error
-    is scaled by variance of the score over information, as row weights are not a likelihood.
+    levels off or one about to turn), so s is drawn whole instead of to first order.
     """
     runs = len(times)
     if fit.shape.bend == "fixed" or noise_sd <= 0:
         return np.tile(fit.bends, (draws, 1))
     scaled = [time / fit.scale for time in times]
-    weights = [row_weights(fit.shape, time) for time in times]
-    pieces = [_seen(fit, run, time, weight) for run, (time, weight) in enumerate(zip(scaled, weights, strict=True))]
-    pools = [list(range(runs))] if fit.shape.bend == "shared" else [[run] for run in range(runs)]
-    drawn = np.empty((draws, runs))
-    for pool in pools:
-        information = max(sum(pieces[run][0] for run in pool), 1e-300)
-        score = sum(pieces[run][1] for run in pool)
-        sd = noise_sd * float(np.sqrt(score)) / information
-        near = 4 * sd < 0.2  # well determined: a fine grid around the estimate
-        grid = fit.bends[pool[0]] + sd * np.linspace(-4, 4, 25) if near else BENDS
+    seen = _information(fit, scaled)
+    if fit.shape.bend == "shared":
+        grid = _bends_about(fit.bends[0], seen.sum(), noise_sd)
         total = np.zeros(len(grid))
-        for members in same_times([scaled[run] for run in pool]):
-            chosen = [pool[i] for i in members]
-            total += profile_errors(fit.shape, grid, scaled, values, weights, chosen).sum(axis=0)
-        log = -0.5 * (total - total.min()) / (noise_sd**2 * score / information)
-        weight = np.exp(log - log.max())
-        drawn[:, pool] = rng.choice(grid, size=draws, p=weight / weight.sum())[:, None]
-    return drawn
+        for members, time in batches(scaled):
+            total += profile_errors(fit.shape, grid, time, np.stack([values[run] for run in members])).sum(axis=0)
+        return np.tile(_pick_bend(grid, total, noise_sd, rng, draws)[:, None], runs)
+    grids = [_bends_about(fit.bends[run], seen[run], noise_sd) for run in range(runs)]
+    totals = list(grids)
+    for size in {len(grid) for grid in grids}:
+        alike = [run for run in range(runs) if len(grids[run]) == size]
+        for members, time in batches([scaled[run] for run in alike]):
+            chosen = [alike[i] for i in members]
+            own = np.stack([grids[run] for run in chosen])
+            errors = profile_errors(fit.shape, own, time, np.stack([values[run] for run in chosen]))
+            for run, error in zip(chosen, errors, strict=True):
+                totals[run] = error
+    return np.stack([_pick_bend(g, t, noise_sd, rng, draws) for g, t in zip(grids, totals, strict=True)], axis=1)
 
 
-def _seen(fit: GroupFit, run: int, time: Array, weight: Array) -> tuple[float, float]:
-    """Information on s in one run's rows, and the variance of its score per unit noise variance."""
-    root = np.sqrt(weight)
-    here = basis_at(fit.shape, fit.bends[run], time) * root[:, None]
-    slope = _bend_slope(fit, run, time) * root
-    rest = slope - here @ np.linalg.lstsq(here, slope, rcond=None)[0]
-    return float(rest @ rest), float(weight @ rest**2)
+def _bends_about(bend: float, information: float, noise_sd: float) -> Array:
+    """Values of s to draw from: a fine grid around an estimate that is well determined, else all that are searched."""
+    sd = noise_sd / float(np.sqrt(max(information, 1e-300)))
+    return np.asarray(bend + sd * np.linspace(-4, 4, 25), dtype=float) if 4 * sd < 0.2 else BENDS
 
 
-def bent_curves(
-    fit: GroupFit, times: Sequence[Array], values: Sequence[Array], bends: Array, noise: Sequence[Array], tokens: Array
+def _pick_bend(grid: Array, errors: Array, noise_sd: float, rng: np.random.Generator, draws: int) -> Array:
+    log = -0.5 * (errors - errors.min()) / noise_sd**2
+    weight = np.exp(log - log.max())
+    return rng.choice(grid, size=draws, p=weight / weight.sum())
+
+
+def _information(fit: GroupFit, times: Sequence[Array]) -> Array:
+    """Information (R,) on s in every run's rows per unit noise variance: what of the curve's slope by s only s
+    explains. Times are scaled."""
+    found = np.empty(len(times))
+    for members, time in batches(times):
+        grid, which, here, solve = solved(fit.shape, fit.bends[members], time)
+        linear = np.stack([fit.linear[run] for run in members])[:, :, None]
+        slope = np.matmul(bend_slopes(fit.shape, grid, time)[which], linear)
+        rest = (slope - here[which] @ (solve[which] @ slope))[..., 0]
+        found[members] = (rest**2 * row_weights(fit.shape, time)).sum(axis=1)
+    return found
+
+
+def refit_linear(
+    fit: GroupFit, times: Sequence[Array], values: Sequence[Array], bends: Array, noise: Sequence[Array]
 ) -> Array:
-    """Curves (B, R, G) refitted to values less noise (R of (B, n)) at given s (B, R)."""
-    result = np.empty((len(bends), len(times), len(tokens)))
-    known: dict[tuple[bytes, float], Array] = {}
-    there = {s: basis_at(fit.shape, s, tokens / fit.scale) for s in np.unique(bends)}
-    for run, time in enumerate(times):
-        root = np.sqrt(row_weights(fit.shape, time))
-        data = values[run] - noise[run]
-        for s in np.unique(bends[:, run]):
-            key = (time.tobytes(), float(s))
-            if key not in known:
-                here = basis_at(fit.shape, s, time / fit.scale) * root[:, None]
-                known[key] = there[s] @ (np.linalg.pinv(here) * root)
-            rows = bends[:, run] == s
-            result[rows, run] = data[rows] @ known[key].T
-    return result
+    """Linear parameters (B, R, L) refitted to values less noise (R of (B, n)) at given s (B, R)."""
+    linear = np.empty((*bends.shape, len(fit.shape.law.linear)))
+    for members in same_times(times):
+        time = times[members[0]]
+        _, which, _, solve = solved(fit.shape, bends[:, members], time / fit.scale)
+        for run, chosen in zip(members, which.T, strict=True):
+            data = values[run] - noise[run]
+            linear[:, run] = np.matmul(solve[chosen], data[:, :, None])[..., 0]
+    return linear
+
+
+def weighted_curves(fit: GroupFit, bends: Array, linear: Array, weights: Array, tokens: Array) -> Array:
+    """Weighted sums (B, m, G) of the runs' curves: s (B, R), linear parameters (B, R, L), weights (m, R)."""
+    used = np.flatnonzero(weights.any(axis=0))
+    weights, bends, linear = weights[:, used], bends[:, used], linear[:, used]
+    grid, which = np.unique(bends, return_inverse=True)
+    which = which.reshape(bends.shape)
+    there = basis_at(fit.shape, grid, tokens / fit.scale)  # (S, G, L)
+    if (bends == bends[:, :1]).all():  # the runs of a draw share s: their parameters can be summed
+        return np.asarray(np.matmul(weights @ linear, np.swapaxes(there, 1, 2)[which[:, 0]]), dtype=float)
+    curves = np.empty((*bends.shape, len(tokens)))
+    for run in range(len(used)):
+        curves[:, run] = np.matmul(there[which[:, run]], linear[:, run, :, None])[..., 0]
+    return np.asarray(weights @ curves, dtype=float)
 
 
 @dataclass(frozen=True)
 class Response:
     """How noise e (R of (n,)) in the rows moves the fitted curves at G token counts, to first order.
 
-    curve_r moves by  direct_r e_r + through_r * (sum over the pool of share_q . e_q): the first part
-    at fixed s, the second through s. The pool is the run itself ("own") or all runs ("shared").
+    curve_r moves by  left_r right_r e_r + through_r * (sum over the rest of the pool of share_q . e_q): the run's own
+    rows at fixed s and through s (the last column of ``left`` and row of ``right``), and the others through s. The
+    pool is the run itself ("own") or all runs ("shared").
     """
 
-    direct: tuple[Array, ...]  # R of (G, n)
-    through: tuple[Array, ...]  # R of (G,)
-    share: tuple[Array, ...]  # R of (n,)
+    left: tuple[Array, ...]  # R of (G, L + 1)
+    right: tuple[Array, ...]  # R of (L + 1, n)
     pooled: bool
-
-    def own(self, run: int) -> Array:
-        """The map (G, n) of a run's own noise to its own curve."""
-        return self.direct[run] + np.outer(self.through[run], self.share[run])
 
     def variances(self, correlations: Sequence[Array]) -> Array:
         """Variance of the curves (R, G) per unit noise variance; correlations R of (n, n)."""
-        spread = [float(share @ c @ share) for share, c in zip(self.share, correlations, strict=True)]
-        result = []
-        for run, through in enumerate(self.through):
-            own = self.own(run)
-            variance = np.einsum("gi,ij,gj->g", own, correlations[run], own)
-            if self.pooled:
-                variance = variance + through**2 * (sum(spread) - spread[run])
-            result.append(variance)
-        return np.stack(result)
+        inner = [right @ c @ right.T for right, c in zip(self.right, correlations, strict=True)]
+        spread = np.array([float(one[-1, -1]) for one in inner])
+        result = np.stack([((left @ one) * left).sum(axis=1) for left, one in zip(self.left, inner, strict=True)])
+        if self.pooled:
+            result += np.stack([left[:, -1] for left in self.left]) ** 2 * (spread.sum() - spread)[:, None]
+        return result
 
 
-def respond(fit: GroupFit, times: Sequence[Array], tokens: Array, noise_sd: float) -> Response:
-    """The response of a fit at ``tokens`` (G,); ``noise_sd`` sets how much the prior of s weighs."""
-    direct, through, share, information = [], [], [], []
-    pieces: list[tuple[Any, ...]] = []
-    known: dict[tuple[bytes, float], tuple[Array, Array, Array, Array, Array]] = {}  # runs often share times and s
-    for run, time in enumerate(times):
-        key = (time.tobytes(), float(fit.bends[run]))
-        if key not in known:
-            known[key] = _terms(fit.shape, key[1], time / fit.scale, tokens / fit.scale)
-        here, solve, lift, bend, bend_then = known[key]
-        weight = row_weights(fit.shape, time)
-        bend_here, bend_there = bend @ fit.linear[run], bend_then @ fit.linear[run]
-        rest = bend_here - here @ (solve @ bend_here)  # what only s explains
-        pieces.append((lift, bend_there - lift @ bend_here, weight * rest))
-        information.append(float(weight @ rest**2))
+def respond(fit: GroupFit, times: Sequence[Array], tokens: Array | None, noise_sd: float) -> Response:
+    """The response of a fit at ``tokens`` (G,) or, None, each run's own; ``noise_sd`` weighs the prior of s."""
+    runs, free = len(times), fit.shape.bend != "fixed"
+    left, right = [np.empty((0, 0))] * runs, [np.empty((0, 0))] * runs
+    information = np.zeros(runs)
+    for members, time in batches([time / fit.scale for time in times]):
+        grid, which, here, solve = solved(fit.shape, fit.bends[members], time)
+        ahead = time if tokens is None else tokens / fit.scale
+        there = basis_at(fit.shape, grid, ahead)
+        linear = np.stack([fit.linear[run] for run in members])[:, :, None]
+        bend = bend_slopes(fit.shape, grid, time)[which] @ linear  # (m, n, 1)
+        explained = solve[which] @ bend
+        rest = (bend - here[which] @ explained)[..., 0]  # what only s explains
+        moved = bend_slopes(fit.shape, grid, ahead)[which] @ linear - there[which] @ explained
+        seen = row_weights(fit.shape, time) * rest
+        information[members] = (seen * rest).sum(axis=1)
+        for i, run in enumerate(members):
+            left[run] = np.concatenate([there[which[i]], moved[i]], axis=1)
+            right[run] = np.concatenate([solve[which[i]], seen[i, None]])
     pooled = fit.shape.bend == "shared"
-    prior = (noise_sd / BEND_SD) ** 2
-    for (lift, moved, seen), own in zip(pieces, information, strict=True):
-        total = (sum(information) if pooled else own) + prior
-        direct.append(lift)
-        through.append(moved)
-        free = fit.shape.bend != "fixed" and total > 0
-        share.append(seen / total if free else np.zeros_like(seen))
-    return Response(tuple(direct), tuple(through), tuple(share), pooled)
+    total = (np.full(runs, information.sum()) if pooled else information) + (noise_sd / BEND_SD) ** 2
+    for run in range(runs):
+        right[run][-1] *= 1 / total[run] if free and total[run] > 0 else 0.0
+    return Response(tuple(left), tuple(right), pooled)
 
 
-def _terms(shape: Shape, s: float, time: Array, tokens: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Terms (n, L), rows -> parameters (L, n), rows -> curve (G, n), and the terms' derivatives by s here and there."""
-    root = np.sqrt(row_weights(shape, time))
-    here = basis_at(shape, s, time)
-    solve: Array = np.asarray(np.linalg.pinv(here * root[:, None]) * root, dtype=float)
-    lift: Array = np.asarray(basis_at(shape, s, tokens) @ solve, dtype=float)
-    return here, solve, lift, bend_slopes(shape, s, time), bend_slopes(shape, s, tokens)
-
-
-def _bend_slope(fit: GroupFit, run: int, time: Array) -> Array:
-    """Derivative of a run's curve by its s, the linear parameters held."""
-    return bend_slopes(fit.shape, fit.bends[run], time) @ fit.linear[run]
-
-
-def bend_slopes(shape: Shape, s: float, time: Array) -> Array:
-    """Derivative (n, L) of a shape's terms by s at scaled tokens: what it is for each linear parameter at 1."""
+def bend_slopes(shape: Shape, s: Array, time: Array) -> Array:
+    """Derivatives (S, n, L) of a shape's terms by s (S,) at scaled tokens (n,) or (S, n)."""
     columns = []
     for i in range(len(shape.law.linear)):
-        theta = np.zeros(len(shape.law.parameters))
-        theta[shape.law.linear[i]] = 1.0
-        theta[list(shape.law.nonlinear)] = s
+        theta = np.zeros((len(s), len(shape.law.parameters)))
+        theta[:, shape.law.linear[i]] = 1.0
+        theta[:, shape.law.nonlinear] = s[:, None]
         _, slopes = shape.law.jacobian_scaled(theta, {"tokens": time + shape.offset})
         columns.append(slopes[..., shape.law.nonlinear[0]])
     return np.stack(columns, axis=-1)

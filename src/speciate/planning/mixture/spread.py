@@ -30,10 +30,10 @@ class Jitter:
     freedom: float
     correlation: float
 
-    def matrix(self, rows: int) -> Array:
-        """Correlation (rows, rows) between a run's successive measurements."""
-        lag = np.abs(np.subtract.outer(np.arange(rows), np.arange(rows)))
-        return np.asarray(self.correlation**lag, dtype=float)
+    def matrices(self, rows: Sequence[int]) -> list[Array]:
+        """Correlations (rows, rows) between a run's successive measurements, for every run."""
+        known = {count: correlated(self.correlation, count) for count in set(rows)}
+        return [known[count] for count in rows]
 
     def draw(self, rng: np.random.Generator, draws: int) -> Array:
         """Standard deviations (draws,): scaled inverse chi-square."""
@@ -52,42 +52,65 @@ def measure_jitter(
     pieces = [_residuals(fit, time, value) for fit, time, value in zip(fits, times, values, strict=True)]
     lag, expected, total, white = 0.0, 0.0, 0.0, 0.0
     for size in pieces:
-        scale = sum(float(w @ e**2) for e, w, _ in size) or 1.0
-        for e, w, rest in size:
+        scale = sum(float(one.weight @ one.left**2) for one in size) or 1.0
+        for one in size:
+            e, w = one.left, one.weight
             between = np.sqrt(w[1:] * w[:-1])
             lag += float((between * e[1:]) @ e[:-1]) / scale
             total += float(w @ e**2) / scale
-            spread = rest @ rest.T
-            expected += float(between @ np.diag(spread, 1))
-            white += float(w @ np.diag(spread))
+            # M M' = 1 - U V' - V U' + U (V' V) U', its diagonal and the one beside it
+            u, v, inner = one.there, one.rows, one.rows.T @ one.rows
+            after = u @ inner
+            beside = (after[1:] * u[:-1] - u[1:] * v[:-1] - v[1:] * u[:-1]).sum(axis=1)
+            expected += float(between @ beside)
+            white += float(w @ (1 + ((after - 2 * v) * u).sum(axis=1)))
     correlation = min(max(lag / max(total, TINY) - expected / max(white, TINY), 0.0), 0.8)
     return [_pool(size, correlation) for size in pieces]
 
 
-def _residuals(fit: GroupFit, times: Sequence[Array], values: Sequence[Array]) -> list[tuple[Array, Array, Array]]:
-    """Per run: residuals (n,), weights (n,), and M (n, n) = 1 - hat matrix."""
-    grids: dict[bytes, tuple[Array, list[int]]] = {}
-    for run, time in enumerate(times):
-        grids.setdefault(time.tobytes(), (time, []))[1].append(run)
-    result: list[tuple[Array, Array, Array] | None] = [None] * len(times)
-    for time, members in grids.values():
-        response = respond(fit, times, time, 0.0)
-        for run in members:
-            residual = values[run] - fit.curve(run, time)
-            result[run] = residual, row_weights(fit.shape, time), np.eye(len(time)) - response.own(run)
-    return [piece for piece in result if piece is not None]
+@dataclass(frozen=True)
+class _Residual:
+    """One run: residuals, weights, and the two factors U, V of the hat matrix U V', so M = 1 - U V'."""
+
+    left: Array  # (n,)
+    weight: Array  # (n,)
+    there: Array  # (n, L + 1)
+    rows: Array  # (n, L + 1)
 
 
-def _pool(size: list[tuple[Array, Array, Array]], correlation: float) -> Jitter:
+def _residuals(fit: GroupFit, times: Sequence[Array], values: Sequence[Array]) -> list[_Residual]:
+    response, result = respond(fit, times, None, 0.0), []
+    for time, value, linear, left, right in zip(times, values, fit.linear, response.left, response.right, strict=True):
+        rest = value - left[:, :-1] @ linear
+        result.append(_Residual(rest, row_weights(fit.shape, time), left, right.T))
+    return result
+
+
+def _pool(size: list[_Residual], correlation: float) -> Jitter:
+    """Sd and freedom from tr A Omega and tr (A Omega)^2, A = M' W M = W + P Q' with P and Q of few columns."""
     squares, trace, fourth = 0.0, 0.0, 0.0
-    for e, w, rest in size:
-        lag = np.abs(np.subtract.outer(np.arange(len(e)), np.arange(len(e))))
-        shaped = (rest.T * w) @ rest @ correlation**lag
-        squares += float(w @ e**2)
-        trace += float(np.trace(shaped))
-        fourth += float(np.sum(shaped * shaped.T))
+    omega: dict[int, Array] = {}
+    for one in size:
+        rows = len(one.left)
+        if rows not in omega:
+            omega[rows] = correlated(correlation, rows)
+        weighed = one.weight[:, None] * one.there
+        p = np.concatenate([one.rows, weighed], axis=1)
+        q = np.concatenate([one.rows @ (one.there.T @ weighed) - weighed, -one.rows], axis=1)
+        moved = omega[rows] @ p
+        small = q.T @ moved
+        squares += float(one.weight @ one.left**2)
+        trace += float(one.weight.sum() + np.trace(small))
+        fourth += float(one.weight @ omega[rows] ** 2 @ one.weight + np.sum(small * small.T))
+        fourth += 2 * float(np.sum((omega[rows] @ q) * (one.weight[:, None] * moved)))
     freedom = max(trace**2 / max(fourth, TINY), 1.0)
     return Jitter(float(np.sqrt(squares / max(trace, TINY))), freedom, correlation)
+
+
+def correlated(correlation: float, rows: int) -> Array:
+    """Correlation (rows, rows) between a run's successive measurements."""
+    lag = np.abs(np.subtract.outer(np.arange(rows), np.arange(rows)))
+    return np.asarray(correlation**lag, dtype=float)
 
 
 def draw_components(

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from speciate.planning.next.value import Outcome
+from speciate.planning.words import UNDECIDED, none_yet
 
 Array = NDArray[np.float64]
 
@@ -154,11 +155,11 @@ class NextDecision:
     def _choice(self) -> str:
         if self.stop:
             return f"Choice: buy no more runs; {self.reason}."
-        return f"Choice: {'no run is known' if self.choice is None else self.choice.text}."
+        return none_yet(self.reason) if self.choice is None else f"Choice: {self.choice.text}."
 
     def _sure(self) -> str:
         if self.regret_now is None or self.p_best_now is None:
-            return f"How sure: no expectation can be given; {self.reason}."
+            return f"How sure: no expectation can be given; {self.reason.removeprefix(UNDECIDED)}."
         return (
             f"How sure: deciding now ({self.decision_text}) is expected to cost {self.regret_now:.5f} nats per token; "
             f"in {self.p_best_now:.0%} of draws at most {self.terms.good_enough:g}."
@@ -180,15 +181,17 @@ class NextDecision:
     def _change(self) -> str:
         if self.stop:
             return "What would change it: a lower --good-enough or --least-drop, or other --candidates to choose from."
+        if self.choice is None:
+            return "What would change it: the rows of a second run."
         if not self.decided:
             return "What would change it: its outcome; after it an expectation can be given."
         rival = next((run for run in self.runs[1:] if run.drop_per_flop), None)
-        beside = "" if rival is None else f"; the next best is {rival.text} ({rival.flops:.3g} FLOPs)"
+        beside = "" if rival is None else f"; the next best: {rival.text} ({rival.flops:.3g} FLOPs)"
         return f"What would change it: its outcome{beside}."
 
     def _next(self) -> str:
         if self.stop:
-            return f"Next: decide: speciate plan {self.kind} TABLE"
+            return f"Next: decide: speciate plan {self.kind} TABLE ..."
         if self.choice is None:
-            return f"Next: see what is missing: speciate plan {self.kind} TABLE"
-        return f"Next: run it, add its rows, and ask again: speciate plan next TABLE --for {self.kind}"
+            return f"Next: see which run is missing: speciate plan {self.kind} TABLE ..."
+        return f"Next: run it, add its rows, and ask again: speciate plan next TABLE --for {self.kind} ..."

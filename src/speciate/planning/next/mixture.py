@@ -25,6 +25,7 @@ from speciate.planning.next.cost import Schedule
 from speciate.planning.next.decision import Candidate, Stakes, Unknown
 from speciate.planning.next.mixture_runs import LEAST_RATIO, Shop, floor_of, listed, new_seed, offered
 from speciate.planning.next.value import best_action
+from speciate.planning.words import short
 
 Array = NDArray[np.float64]
 COARSE, FINE = 34, 80  # actions over all ratios, and over where the critical ratio may be
@@ -71,7 +72,7 @@ def mixture_stakes(
     Raises UserError and NotDecidable as ``plan_mixture`` does, and UserError for a size that was not tried.
     """
     plan = plan_mixture(table, general=general, domain=domain, horizon_tokens=horizon_tokens, tolerance=tolerance,
-                        draws=draws, seed=seed, widest=1.0)  # fmt: skip
+                        draws=draws, seed=seed, widest=1.0, largest=params is None)  # fmt: skip
     model = next((one for one in plan.models if params is None or one.params == round(params)), None)
     if params is None:
         model = plan.largest
@@ -86,7 +87,7 @@ def mixture_stakes(
     actions = ratios_to_choose(basis)
     regret = mixture_regret(basis, actions, model.horizon_tokens, weight)
     now = best_action(regret)
-    text = f"domain ratio {actions[now]:.1%} for {model.params:,} params and {model.horizon_tokens:,.0f} tokens"
+    text = f"domain ratio {actions[now]:.1%} for {short(model.params)} params and {short(model.horizon_tokens)} tokens"
     decision = {"params": model.params, "horizon_tokens": model.horizon_tokens, "domain_ratio": float(actions[now]),
                 "critical_ratio": model.critical_ratio}  # fmt: skip
     runs = offered(shop) if candidates is None else listed(shop, candidates)

@@ -21,6 +21,7 @@ from speciate.planning.mixture.remedy import next_seed
 from speciate.planning.next.cost import Schedule, marginal_flops
 from speciate.planning.next.decision import Candidate
 from speciate.planning.next.value import Outcome
+from speciate.planning.words import short
 
 Array = NDArray[np.float64]
 LEAST_RATIO = 0.01
@@ -105,10 +106,10 @@ class Shop:
         drawn, sds = [], []
         for losses in self.sets():
             assert losses.levels.noise is not None, "a size without replicates has no draws"
-            drawn.append(losses.levels.run_draws(np.array([tokens]))[:, :, 0])
+            drawn.append(losses.levels.run_draws(np.array([tokens]), runs)[:, :, 0])
             sds.append(losses.levels.noise.jitter_sd)
         sd = np.stack(sds, axis=1)
-        return [Outcome(np.stack([one[:, run] for one in drawn], axis=1), sd) for run in runs]
+        return [Outcome(np.stack([one[:, i] for one in drawn], axis=1), sd) for i in range(len(runs))]
 
 
 def offered(shop: Shop) -> list[Candidate]:
@@ -175,7 +176,7 @@ def new_seed(
         spec={"params": shop.params, "domain_ratio": ratio, "tokens": int(round(tokens)),
               "seed": next_seed(shop.general) if seed is None else seed, "repeats": repeats, "continues": None,
               "trunk": trunk, "new_trunk": new_trunk},
-        text=f"{what}: {shop.params:,} params, domain ratio {ratio:g}, {tokens:,.0f} tokens{where}",
+        text=f"{what}: {short(shop.params)} params, domain ratio {ratio:g}, {short(tokens)} tokens{where}",
         flops=flops,
         outcome=outcome,
     )  # fmt: skip
@@ -187,9 +188,9 @@ def _longer(shop: Shop, tried: Array) -> list[Candidate]:
     runs = []
     for ratio in tried:
         own = [i for i, curve in enumerate(levels.curves) if curve.domain_ratio == ratio]
-        short = [i for i in own if levels.curves[i].tokens[-1] * 1.01 < shop.horizon]
-        if short:
-            runs.append(max(short, key=lambda i: levels.curves[i].tokens[-1]))
+        unfinished = [i for i in own if levels.curves[i].measured[1] * 1.01 < shop.horizon]
+        if unfinished:
+            runs.append(max(unfinished, key=lambda i: levels.curves[i].measured[1]))
     return [carried(shop, run, shop.horizon, outcome) for run, outcome in zip(runs, _go_on(shop, runs), strict=True)]
 
 
@@ -200,11 +201,11 @@ def _go_on(shop: Shop, runs: list[int]) -> list[Outcome]:
 def carried(shop: Shop, run: int, tokens: float, outcome: Outcome | None) -> Candidate:
     """The candidate of one run of the table that goes on to ``tokens``."""
     curve = shop.general.curves[run]
-    done = float(curve.tokens[-1])
+    done = curve.measured[1]
     return Candidate(
         spec={"params": shop.params, "domain_ratio": curve.domain_ratio, "tokens": int(round(tokens)),
               "seed": curve.seed, "repeats": 1, "continues": curve.run, "trunk": curve.trunk, "new_trunk": False},
-        text=f"carry {curve.run} on from {done:,.0f} to {tokens:,.0f} tokens: {shop.params:,} params, "
+        text=f"carry {curve.run} on from {short(done)} to {short(tokens)} tokens: {short(shop.params)} params, "
         f"domain ratio {curve.domain_ratio:g}",
         flops=marginal_flops(shop.params, tokens, done=done, schedule=shop.schedule),
         outcome=outcome,
@@ -263,7 +264,7 @@ def _faults(shop: Shop, row: dict[str, Any], names: dict[str, int], where: str) 
         if abs(curve.domain_ratio - ratio) > 1e-9:
             what = f"run {curve.run} has domain ratio {curve.domain_ratio:g}, not {ratio:g}"
             problems.append(Problem(what, where, "carry a run on at its own ratio, or give the new run a new name"))
-        if tokens <= curve.tokens[-1]:
-            what = f"run {curve.run} has {curve.tokens[-1]:,.0f} tokens already"
+        if tokens <= curve.measured[1]:
+            what = f"run {curve.run} has {curve.measured[1]:,.0f} tokens already"
             problems.append(Problem(what, where, "give more tokens, or give the new run a new name"))
     return problems

@@ -21,8 +21,9 @@ from speciate.planning.next.value import Outcome, best_action
 from speciate.planning.split.budget import Budget, budget_of, grid
 from speciate.planning.split.fit import Fitted, fit_split
 from speciate.planning.split.plan import check
-from speciate.planning.split.remedy import short, some
+from speciate.planning.split.remedy import some
 from speciate.planning.split.rows import of_number
+from speciate.planning.words import short
 
 Array = NDArray[np.float64]
 REPEATS = (1, 3)  # runs bought at once
@@ -131,7 +132,7 @@ def _candidate(
     exact = tokens > 0 and abs(done - seed) <= 1e-9 * max(seed, 1.0)
     first = 0.0 if exact else marginal_flops(params, seed, done=done if done < seed else 0.0, schedule=schedule)
     flops = repeats * (first + marginal_flops(params, tokens))
-    times = "" if repeats == 1 else f"{repeats} times "
+    times = "" if repeats == 1 else f"{repeats} runs of "
     start = "" if seed == 0 else f"a seed of {short(seed)} tokens" + (" (kept)" if exact else "")
     if not exact and 0 < done < seed and schedule == "constant":
         start += f" (on from {short(done)})"

@@ -17,10 +17,10 @@ may be good for. Two ways in which that errs upwards are closed:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 Array = NDArray[np.float64]
 OUTCOMES = 256  # outcomes of a run that are looked at
@@ -94,7 +94,7 @@ def value_of(regret: Array, outcome: Outcome, *, outcomes: int = OUTCOMES, seed:
     count = len(regret)
     rng = np.random.default_rng(seed)
     chosen = _spread_out(regret, min(outcomes, count))
-    even = norm.ppf((np.arange(len(chosen)) + 0.5) / len(chosen))
+    even = [NormalDist().inv_cdf((i + 0.5) / len(chosen)) for i in range(len(chosen))]
     normal = np.stack([rng.permutation(even) for _ in range(outcome.expected.shape[1])], axis=1)
     weights, draws, widened = _weights(outcome, chosen, normal)
     weights[np.arange(len(chosen)), chosen] = 0.0  # the draw an outcome came from knows the answer

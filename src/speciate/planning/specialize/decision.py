@@ -14,6 +14,7 @@ from speciate.planning.specialize.curves import Names
 from speciate.planning.specialize.forgetting import Forgetting
 from speciate.planning.specialize.law import Bound, SgerLaw
 from speciate.planning.specialize.minimum import Minimum
+from speciate.planning.words import no_interval, none_yet, run_next, seal_next, short
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,17 @@ class NextRun:
 
     def to_json(self) -> dict[str, Any]:
         """{text, spec {params, train_on, start_tokens, tokens, flops}}."""
-        how = "go on with" if self.start_tokens else "train anew"
         spec = {
             "params": round(self.params), "train_on": self.train_on, "start_tokens": self.start_tokens,
             "tokens": self.tokens, "flops": self.flops,
         }  # fmt: skip
-        text = f"{self.why}: {how} {self.params:,.0f} params on {self.train_on} to {billions(self.tokens)} tokens"
-        return {"text": f"{text} ({self.flops:.2g} FLOPs)", "spec": spec}
+        return {"text": f"{self.why}: {self.run()}", "spec": spec}
+
+    def run(self) -> str:
+        """What is to be run, for a person."""
+        how = "go on with" if self.start_tokens else "train anew"
+        what = f"{how} {short(self.params)} params on {self.train_on} to {short(self.tokens)} tokens"
+        return f"{what} ({self.flops:.2g} FLOPs, 6 N D)"
 
 
 @dataclass(frozen=True)
@@ -133,14 +138,22 @@ class SpecializeDecision:
     @property
     def regime(self) -> str | None:
         """What to train on; None where that is not decided."""
-        if not self.decided:
-            return None
+        return self.better if self.decided else None
+
+    @property
+    def better(self) -> str:
+        """The regime of the lower minimum at the largest size, decided or not."""
         return self.names.specialized if self.largest.specialized_is_better else self.names.general
 
     @property
     def chosen(self) -> Minimum:
         """The minimum of the regime that is better at the largest size."""
         return self.largest.specialized if self.largest.specialized_is_better else self.largest.general
+
+    @property
+    def flops(self) -> float:
+        """Of training to the chosen minimum's checkpoint: 6 N D."""
+        return 6.0 * self.largest.params * self.chosen.checkpoint
 
     def to_json(self) -> dict[str, Any]:
         """The stable form printed by ``speciate plan specialize --json``; missing is null."""
@@ -149,7 +162,7 @@ class SpecializeDecision:
         tokens = self.chosen.checkpoint
         choice = {
             "regime": self.regime, "params": round(self.largest.params), "tokens": tokens,
-            "perplexity": self.chosen.best, "flops": 6.0 * self.largest.params * tokens,
+            "perplexity": self.chosen.best, "flops": self.flops,
         }  # fmt: skip
         return {
             "kind": "specialize",
@@ -171,55 +184,54 @@ class SpecializeDecision:
 
     def explain(self) -> str:
         """Five lines: choice, how sure, cost, what would change it, next command."""
-        text = None if self.remedy is None else self.remedy.to_json()["text"]
-        then = (
-            "plan again with its rows added: speciate plan specialize TABLE"
-            if self.remedy is not None
-            else f"train {self.largest.params:,.0f} params on {self.regime}, then: speciate plan specialize TABLE"
-        )
-        change = text or f"a limit on forgetting, or exams other than {self.names.eval_on}"
-        return "\n".join(
-            [self._choice(), self._sure(), self._cost(), f"What would change it: {change}.", f"Next: {then}"]
-        )
+        change = f"a limit on forgetting, or exams other than {self.names.eval_on}"
+        if self.remedy is not None:
+            change = self.remedy.to_json()["text"]
+        then = seal_next("specialize")
+        if not self.decided:
+            settling = f"{self.names.specialized} from another starting model, or with other settings"
+            change = change if self.remedy is not None else settling
+            then = run_next(settling if self.remedy is None else self.remedy.run())
+        return "\n".join([self._choice(), self._sure(), self._cost(), f"What would change it: {change}.", then])
 
     def _choice(self) -> str:
         size, other = self.largest, self.largest.general
         if not self.decided:
-            return f"Choice: none yet for {size.params:,.0f} params; {self.status}"
+            return none_yet(f"{self.status.rstrip('.')} ({short(size.params)} params)")
         if self.chosen is size.general:
             other = size.specialized
         line = (
-            f"Choice: train {size.params:,.0f} params on {self.regime}: {self.names.eval_on} perplexity "
-            f"{self.chosen.best:.4g} after {billions(self.chosen.checkpoint)} tokens, against {other.best:.4g} after "
-            f"{billions(other.checkpoint)}"
+            f"Choice: train {short(size.params)} params on {self.regime}: {self.names.eval_on} perplexity "
+            f"{self.chosen.best:.4g} after {short(self.chosen.checkpoint)} tokens, against {other.best:.4g} after "
+            f"{short(other.checkpoint)}"
         )
         sizes = [one for one in self.optimal_size if one.regime == self.regime and one.params is not None]
         if sizes:
             most = sizes[-1]
-            line += f"; {most.params:,.0f} params are best within {most.flops:.3g} FLOPs"
+            line += f"; {short(most.params or 0)} params are best within {most.flops:.3g} FLOPs"
         return line + "."
 
     def _sure(self) -> str:
         size, share = self.largest, f"{self.level:.0%}"
-        chance = size.p_specialized_better
-        if chance is None:
-            better = "without a second seed it is unknown whether another would turn it"
-        else:
-            name = self.names.specialized if chance >= 0.5 else self.names.general
-            better = f"{min(max(chance, 1 - chance), 0.99):.0%} or more that {name} is the better at this size"
-        grows = ""
+        told = f"SGER {sger_words(size, share)}"
         if self.law is not None:
             low, high = ("?" if end is None else f"{end:.2f}" for end in (self.law.b_low, self.law.b_high))
-            grows = f", growing as params^{self.law.b:.2f} ({share} {low} to {high})"
-        return f"How sure: {better}; SGER {sger_words(size, share)}{grows}."
+            told += f", growing as params^{self.law.b:.2f} ({share} {low} to {high})"
+        chance = size.p_specialized_better
+        if chance is None:
+            why = "without a second seed it is unknown whether another would turn it"
+            return no_interval(self.level, why) if size.low is None is size.high else f"How sure: {why}; {told}."
+        name = self.names.specialized if chance >= 0.5 else self.names.general
+        better = f"{min(max(chance, 1 - chance), 0.99):.0%} or more that {name} is the better at this size"
+        return f"How sure: {better}; {told}."
 
     def _cost(self) -> str:
         size = self.largest
-        line = (
-            f"Cost: {6 * size.params * self.chosen.checkpoint:.3g} FLOPs (6 params tokens) to that checkpoint; "
-            f"{self.names.general} takes {6 * size.params * size.general.checkpoint:.3g}, "
-            f"{self.names.specialized} {6 * size.params * size.specialized.checkpoint:.3g} to its own"
-        )
+        other, least = self.names.general, size.general
+        if self.chosen is least:
+            other, least = self.names.specialized, size.specialized
+        line = f"Cost: {self.flops:.3g} FLOPs (6 N D) on {self.better} to its best checkpoint"
+        line += f", {6 * size.params * least.checkpoint:.3g} on {other}"
         for one in self.forgetting:
             if one.params == size.params and one.difference is not None:
                 ends = "" if one.low is None or one.high is None else f" ({one.low:+.3g} to {one.high:+.3g})"
@@ -235,12 +247,3 @@ def sger_words(size: SizeSger, share: str) -> str:
         return f"{'at least' if size.bound == 'lower' else 'at most'} {size.sger:.3g}"
     ends = ["?" if end is None else f"{end:.3g}" for end in (size.low, size.high)]
     return f"{size.sger:.3g} ({share} {ends[0]} to {ends[1]}{', near-censored' if size.near else ''})"
-
-
-def billions(tokens: float) -> str:
-    """Tokens for a person.
-
-    >>> billions(5.38e10), billions(229376)
-    ('53.8B', '0.000229B')
-    """
-    return f"{tokens / 1e9:.3g}B"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speciate.planning.specialize.curves import Names
-from speciate.planning.specialize.decision import NextRun, SizeSger, billions
+from speciate.planning.specialize.decision import NextRun, SizeSger
 from speciate.planning.specialize.minimum import Minimum
+from speciate.planning.words import short
 
 LONGER = 1.5  # how much further a run should go whose minimum may lie beyond its end
 
@@ -20,7 +21,7 @@ def undecided(size: SizeSger, names: Names, level: float) -> tuple[str | None, N
         return f"not decidable: {size.status}.", None
     if loser.last < winner.checkpoint and loser.bound in ("at least", "single"):
         even = NextRun("both regimes need the same length", size.params, other, loser.last, winner.checkpoint)
-        reason = f"{other} ended at {billions(loser.last)} tokens, still improving, before the other was at its best"
+        reason = f"{other} ended at {short(loser.last)} tokens, still improving, before the other was at its best"
         return f"not decidable: {reason}.", even
     another = NextRun("a second seed shows how runs differ", size.params, names.specialized, 0.0, s.checkpoint)
     chance = size.p_specialized_better
@@ -40,7 +41,7 @@ def status_of(sizes: Sequence[SizeSger], names: Names) -> str:
     better = sum(size.specialized_is_better for size in sizes)
     text = f"{names.specialized} reaches the lower {names.eval_on} perplexity at {better} of {len(sizes)} sizes"
     seen = [size for size in sizes if size.sger is not None and not size.bound]
-    ratios = [f"{size.sger:.3g} at {size.params / 1e9:.3g}B" for size in seen]
+    ratios = [f"{size.sger:.3g} at {short(size.params)} params" for size in seen]
     if ratios:
         text += f"; SGER {', '.join(ratios[:6])}" + (f" and {len(ratios) - 6} more" if len(ratios) > 6 else "")
     counts = {
@@ -54,12 +55,12 @@ def status_of(sizes: Sequence[SizeSger], names: Names) -> str:
 def minimum_words(regime: str, found: Minimum) -> str:
     """What is to be known of a minimum, or ""."""
     if found.bound == "at least":
-        return f"{regime} was still improving at its last checkpoint ({billions(found.last)} tokens): censored"
+        return f"{regime} was still improving at its last checkpoint ({short(found.last)} tokens): censored"
     if found.bound == "at most":
-        return f"{regime} was best at its first checkpoint ({billions(found.checkpoint)} tokens)"
+        return f"{regime} was best at its first checkpoint ({short(found.checkpoint)} tokens)"
     if found.bound == "none":
         return f"training on {regime} never got below the starting model"
     if found.bound == "single":
         return f"{regime} was examined at one checkpoint only"
-    where = f"{billions(found.tokens)} of {billions(found.last)} tokens"
+    where = f"{short(found.tokens)} of {short(found.last)} tokens"
     return f"minimum of {regime} at {where}: near-censored" if found.near else ""

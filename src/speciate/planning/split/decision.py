@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from speciate.planning.split.remedy import SplitRun, short
+from speciate.planning.split.remedy import SplitRun
 from speciate.planning.split.sizes import ShareBySize
+from speciate.planning.words import no_interval, none_yet, run_next, seal_next, short
 
 Ends = tuple[float | None, float | None]
 
@@ -125,24 +126,27 @@ class SplitDecision:
 
     def _choice(self) -> str:
         of = f"{short(self.total_tokens)} tokens, {self.domains} domains, {short(self.params)} params"
-        plan = (
-            f"a seed of {short(self.seed_tokens)} tokens, then {short(self.expert_tokens)} for each of {self.domains} "
-            f"experts ({of}): loss {self.loss:.4f}, {self.gain:.4f} nats better than not splitting"
-        )
+        start = f"a seed of {short(self.seed_tokens)} tokens, then {short(self.expert_tokens)} for each of"
+        better = f"{self.gain:.4f} nats better than not splitting"
         if self.choice is None:
-            return f"Choice: none yet; {self.status}. The best estimate is {plan}."
+            plan = f"{start} {self.domains} experts of {short(self.params)} params, {better}"
+            if self.expert_tokens > 0:
+                return none_yet("the interval of what splitting gains holds 0", plan)
+            return none_yet(self.status.split("; ")[0], "not to split")
         if self.choice == "split":
-            return f"Choice: split; {plan}."
+            return f"Choice: split; {start} {self.domains} experts ({of}): loss {self.loss:.4f}, {better}."
         return f"Choice: do not split ({of}): loss {self.loss_unsplit:.4f}."
 
     def _sure(self) -> str:
         if self.low is None or self.high is None:
-            return f"How sure: no {self.level:.0%} interval; the rows come from one run."
-        gain = self.intervals["gain"]
+            return no_interval(self.level, "the rows come from one run")
+        gain, why = self.intervals["gain"], self.status.split("; ")[0]  # what follows is said below
         text = (
             f"How sure: {self.level:.0%} intervals: seed {short(self.low)} to {short(self.high)} tokens, "
             f"gain {gain[0]:.4f} to {gain[1]:.4f} nats; splitting wins in {self.p_split:.0%} of draws"
         )
+        if self.choice == "never split":  # its seed is the total and its gain 0, whatever the draw
+            text = f"How sure: {why.removeprefix('do not split: ')}"
         far = ", ".join(f"{name} {times:.2g}x" for name, times in self.extrapolated.items())
         return f"{text}; beyond the rows in {far}." if far else f"{text}; within what was measured."
 
@@ -157,6 +161,6 @@ class SplitDecision:
         return f"What would change it: another total or number of domains; splitting pays {point}."
 
     def _next(self) -> str:
-        if self.choice is None:
-            return "Next: run it, add its rows, and plan again: speciate plan split TABLE"
-        return "Next: seal it before it is run: speciate plan split TABLE --seal plan.json"
+        if self.choice is not None:
+            return seal_next("split")
+        return run_next("another seed with an expert" if self.remedy is None else self.remedy.run())

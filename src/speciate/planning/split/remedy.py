@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from speciate.laws.law import Array
 from speciate.planning.split.budget import Budget
 from speciate.planning.split.fit import Fitted
+from speciate.planning.words import short
 
 FEW = 8  # values of each input that are tried
 NEARLY = 0.8  # of the variance that one run can take away
@@ -35,32 +36,25 @@ class SplitRun:
     after: float
     settles: bool
 
+    def run(self) -> str:
+        """What is to be run, for a person."""
+        times = "" if self.repeats == 1 else f"{self.repeats} runs of "
+        start = f"a seed of {short(self.seed_tokens)} tokens, then " if self.seed_tokens else "from scratch, "
+        what = f"{times}{short(self.params)} params, {start}{short(self.tokens)} of one domain"
+        return f"{what} ({self.flops:.2g} FLOPs)"
+
     def to_json(self) -> dict[str, Any]:
         """{text, spec {params, seed_tokens, tokens, repeats, flops}, half_width_before, half_width_after, settles}."""
         does = "this would tell" if self.settles else "no run tells by itself; this one narrows it most for its price"
-        times = "" if self.repeats == 1 else f"{self.repeats} runs of "
         return {
-            "text": f"{times}{short(self.params)} params, a seed of {short(self.seed_tokens)} tokens, then "
-            f"{short(self.tokens)} of one domain ({self.flops:.2g} FLOPs): the gain's interval shrinks from "
-            f"+-{self.before:.2g} to +-{self.after:.2g} nats ({does})",
+            "text": f"{self.run()}: the gain's interval shrinks from +-{self.before:.2g} to +-{self.after:.2g} nats "
+            f"({does})",
             "spec": {"params": self.params, "seed_tokens": self.seed_tokens, "tokens": self.tokens,
                      "repeats": self.repeats, "flops": self.flops},
             "half_width_before": self.before,
             "half_width_after": self.after,
             "settles": self.settles,
         }  # fmt: skip
-
-
-def short(count: float) -> str:
-    """Tokens or parameters for a person.
-
-    >>> short(196_895_223_283), short(1.3e9), short(350e6), short(0), short(1e12)
-    ('196.9B', '1.3B', '350M', '0', '1T')
-    """
-    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if count >= 0.9995 * unit:
-            return f"{count / unit:.4g}{letter}"
-    return f"{count:.4g}"
 
 
 def telling_run(fitted: Fitted, budget: Budget, level: float) -> SplitRun | None:
