@@ -252,3 +252,24 @@ def test_other_kinds_are_compared_by_the_predictions_in_their_json() -> None:
     assert len(compare(plan, both)["rows"]) == 3 and compare(plan, both)["regret"][0]["options"] == 1
     with pytest.raises(UserError, match="no predictions"):
         compare(sealed(Told({"kind": "next"}), of_domains()), after)
+
+
+def test_of_accuracies_no_regret_is_told() -> None:
+    """The lowest is not the best."""
+    options = [{"option": name, "chosen": name == "a", "params": 1e9, "tokens": tokens, "output": "accuracy",
+                "value": 0.5, "low": 0.4, "high": 0.6} for name, tokens in (("a", 2e10), ("b", 4e10))]  # fmt: skip
+    plan = sealed(Told({"kind": "decide", "level": 0.9, "predictions": options}), of_domains())
+    after = pd.DataFrame({"run": ["x", "y"], "params": 1e9, "tokens": [2e10, 4e10], "accuracy": [0.55, 0.45]})
+    found = compare(plan, after)
+    assert len(found["rows"]) == 2 and found["regret"] == []
+
+
+def test_accuracy_planned_by_flops_counts_a_new_run() -> None:
+    flops = np.logspace(18, 21, 16)
+    table = pd.DataFrame({"flops": flops, "eval_on": "exam", "chance": 0.25})
+    share = np.exp(-2.0 * (flops / 1e18) ** -0.2)
+    table["accuracy"] = 0.25 + 0.75 * share + np.random.default_rng(0).normal(0, 0.005, 16)
+    decision = plan_accuracy(read_table(table), flops=4e21, draws=100)
+    plan = sealed(decision, decision.rows)
+    after = read_table(pd.DataFrame({"flops": [4e21], "eval_on": ["exam"], "accuracy": [0.7]}))
+    assert [row["measured"] for row in compare(plan, after)["rows"]] == [0.7]

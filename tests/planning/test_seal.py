@@ -99,6 +99,30 @@ def test_new_rows_are_new() -> None:
     assert not fitted_on(plan, empty)[1].any()
 
 
+def test_losses_that_agree_by_chance_are_not_the_same_measurement() -> None:
+    """Rounded to two digits, losses of other ratios, evaluation sets and mixtures meet at one size and token count."""
+    at = {"params": 1e9, "tokens": 2e10, "loss": [2.0, 2.1]}
+    for place, other in (("domain_ratio", [0.3, 0.4]), ("eval_on", "code"), ("share_law", [0.3, 0.4])):
+        rows = pd.DataFrame({"run": ["a", "b"], **at, place: "law" if other == "code" else [0.1, 0.2]})
+        new = rows.assign(run=["c", "d"], **{place: other})
+        plan = seal({}, rows)
+        assert not fitted_on(plan, new)[1].any() and fitted_on(plan, rows.assign(run=["c", "d"]))[0].all()
+        assert not fitted_on(seal({}, rows.drop(columns="run")), new.drop(columns="run").assign(loss=2.2))[1].any()
+
+
+def test_rows_by_flops_are_told_apart_by_them() -> None:
+    rows = pd.DataFrame({"flops": [1e19, 1e20], "eval_on": "exam", "accuracy": [0.3, 0.4]})
+    plan = seal({}, rows)
+    assert fitted_on(plan, rows.assign(accuracy=0.5))[1].all()
+    assert not fitted_on(plan, rows.assign(flops=[1e22, 2e22]))[1].any()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"])
+def test_what_no_json_holds_is_altered(value: Any) -> None:
+    with pytest.raises(UserError, match="altered"):
+        verify_seal({**seal({"a": 1}, ROWS), "a": value})
+
+
 def test_a_decision_that_predicts_nothing_can_be_sealed() -> None:
     plan = sealed_plan(Decided(), ROWS, {})
     assert plan["predictions"] == []

@@ -29,8 +29,8 @@ def seal(plan: Mapping[str, Any], fitted: pd.DataFrame) -> dict[str, Any]:
     """The plan with the digests of the rows it was fitted on, the time, and a hash over all of it.
 
     Adds fitted_rows_sha256, fitted_row_digests, fitted_measurements {columns, digests} (the same rows without their
-    values), fitted_values {columns, digests} (with their values, without names), sealed_at (ISO, UTC) and ``seal`` = SHA-256 of the
-    canonical JSON of everything else. Sealing an altered or sealed plan again makes a new seal.
+    values), fitted_values {columns, digests} (with their values, without names), sealed_at (ISO, UTC) and ``seal`` =
+    SHA-256 of the canonical JSON of everything else. Sealing an altered or sealed plan again makes a new seal.
 
     >>> table = pd.DataFrame({"run": ["a"], "tokens": [0], "loss": [3.0]})
     >>> sealed = seal({"kind": "mixture"}, table)

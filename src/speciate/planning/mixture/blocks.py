@@ -21,7 +21,7 @@ def averaged(tokens: Array, loss: Array) -> tuple[Array, Array, float]:
     Curves of MOST points or fewer are returned as they are. The last block is never the short one.
 
     >>> tokens, loss, within = averaged(np.arange(1.0, 401.0), np.zeros(400))
-    >>> len(tokens), tokens[0].round(3), within  # four rows each; (1 x 2 x 3 x 4)^(1/4)
+    >>> len(tokens), float(tokens[0].round(3)), within  # four rows each; (1 x 2 x 3 x 4)^(1/4)
     (100, 2.213, 0.0)
     """
     if len(tokens) <= MOST:
