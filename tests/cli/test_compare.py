@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from speciate.cli.comparison import regret_words
 from speciate.cli.main import main
 from speciate.planning.mixture.decision import predictions
 from speciate.planning.mixture.plan import plan_mixture
 from speciate.planning.mixture.simulate import Setup, simulate
 from speciate.planning.seal import seal
-from speciate.storage import canonical_json
+from speciate.storage import canonical_json, digest
 
 PREDICTIONS = [
     {"option": "small", "chosen": True, "params": 1e9, "tokens": 4e9, "value": 2.7, "low": 2.68, "high": 2.72},
@@ -159,3 +160,74 @@ def test_the_folder_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "Choice: 35,552 params at a domain ratio of 0.5, the nearest to the planned 0.613, kept the" in said
     assert main(["compare", str(tmp_path / "plan.json"), str(tmp_path / "ledger.parquet"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "mixture"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"decision": {"kind": "decide"}}, "its decision has the level None"),
+        ({"decision": {"kind": "decide", "level": 5}}, "its decision has the level 5"),
+        ({"decision": []}, "its decision has the level None"),
+        ({"predictions": "abc"}, "its predictions are 'abc', no list"),
+        ({"predictions": [1]}, "prediction 1: is 1"),
+        ({"predictions": [{**PREDICTIONS[0], "value": "x"}]}, "prediction 1: value is 'x'"),
+        ({"predictions": [{**PREDICTIONS[0], "params": "big"}]}, "prediction 1: params is 'big'"),
+        ({"predictions": [{**PREDICTIONS[0], "low": 10**400}]}, "prediction 1: low is 1000"),
+        ({"predictions": [{**PREDICTIONS[0], "output": "bogus"}]}, "prediction 1: output is 'bogus'"),
+    ],
+)
+def test_a_seal_around_something_that_is_no_plan(
+    changes: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", plan(**changes), later()]) == 2
+    assert f"plan.json: {told}" in capsys.readouterr().err
+
+
+def test_known_values_of_another_form_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    sealed = json.loads(Path(plan()).read_text(encoding="utf-8"))
+    body = {name: value for name, value in sealed.items() if name != "seal"} | {"fitted_values": ["0" * 16]}
+    Path("plan.json").write_text(canonical_json(body | {"seal": digest(body)}), encoding="utf-8")
+    assert main(["compare", "plan.json", later()]) == 2
+    assert "fitted_values are not columns and digests" in capsys.readouterr().err
+
+
+def test_an_editor_that_adds_a_byte_order_mark_alters_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("plan.json").write_text(Path(plan()).read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert main(["compare", "plan.json", later()]) == 0
+    assert "2 of 2" in capsys.readouterr().out
+
+
+def test_an_error_of_nothing_has_no_side(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", plan(), later((2.7,))]) == 0
+    assert "Error: loss off by 0 nats (0 %), measured as predicted." in capsys.readouterr().out
+    assert main(["compare", "plan.json", later((2.71, 2.79))]) == 0
+    assert "measured neither above nor below predicted in the mean of 2 rows" in capsys.readouterr().out
+
+
+def test_values_of_several_kinds_have_no_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    mixed = [PREDICTIONS[0], {**PREDICTIONS[1], "output": "perplexity", "value": 8.0, "low": 7.0, "high": 9.0}]
+    assert main(["compare", plan(predictions=mixed), later(perplexity=[None, 8.5])]) == 0
+    said = capsys.readouterr().out
+    assert "Error: value off by 0.255 (" in said and "2 of 2 measured values" in said
+
+
+def test_words_of_what_a_choice_cost() -> None:
+    ratio = {"params": 1e9, "planned_ratio": 0.3, "chosen_ratio": 0.3, "chosen_feasible": True, "general_change": 0.02,
+             "tolerance": 0.05, "best_ratio": 0.4, "loss_difference": 0.0123}  # fmt: skip
+    told = regret_words(ratio)
+    assert told.endswith(
+        "its domain loss came out 0.0123 nats above that of 0.4, the best measured ratio that kept it too."
+    )
+    assert "the nearest to the planned" not in told
+    broke = regret_words({**ratio, "chosen_feasible": False, "general_change": 0.07, "loss_difference": None})
+    assert broke.endswith("raised the general loss by 0.07 nats, more than the 0.05 that were allowed.")
+    domains = {"chosen": "the planned mixture", "kept_tolerance": False, "output": "loss", "difference": None}
+    assert regret_words(domains) == "the planned mixture raised a loss by more than the tolerance allows."
+
+
+def test_what_was_known_is_left_out_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    known = [{**PREDICTIONS[0], "fitted_rows": 1}, PREDICTIONS[1]]
+    rows = pd.read_csv(later())
+    assert main(["compare", plan(rows=rows[:1], predictions=known), "later.csv"]) == 0
+    said = capsys.readouterr().out
+    assert "Left out: 1 row that the plan was fitted on, as it says." in said and "1 of 1 measured losses" in said

@@ -140,6 +140,9 @@ def test_every_wrong_option_at_once() -> None:
         "--took-hours: there is no log to add it to",
         "--sequence: a number of parameters does not say what attention costs",
     ]
+    assert problems("7e9", "--tokens", "1e9", "--device", "H100", "--mfu", "a,b,c") == [
+        "--mfu: 'a,b,c' is no utilisation"
+    ]
     lonely = problems("7e9", "--tokens", "1e9", "--price", "2", "--mfu", ".1,.2,.3", "--actuals", "log.jsonl")
     assert [line.partition(":")[0] for line in lonely] == ["--price", "--mfu", "--actuals", "--mfu"]
     for text, said in (("0", "0 parameters"), ("-7e9", "parameters"), ("nan", "nan parameters"), ("1e400", "1e400 par"),

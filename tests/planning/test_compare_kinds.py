@@ -273,3 +273,29 @@ def test_accuracy_planned_by_flops_counts_a_new_run() -> None:
     plan = sealed(decision, decision.rows)
     after = read_table(pd.DataFrame({"flops": [4e21], "eval_on": ["exam"], "accuracy": [0.7]}))
     assert [row["measured"] for row in compare(plan, after)["rows"]] == [0.7]
+
+
+def test_intervals_that_hold_too_often_are_called_too_wide() -> None:
+    one = {"option": "a", "chosen": True, "params": 1e9, "tokens": 2e10, "value": 2.0, "low": 1.0, "high": 3.0}
+    plan = sealed(Told({"kind": "decide", "level": 0.5, "predictions": [one]}), of_domains())
+    names = [f"r{i}" for i in range(20)]
+    after = pd.DataFrame({"run": names, "params": 1e9, "tokens": 2e10, "loss": np.linspace(1.9, 2.1, 20)})
+    found = compare(plan, after)
+    assert found["coverage"]["high"] == 14 and "20 of 20" in found["verdict"]  # of 20 at 50 %, 6 to 14
+    assert found["verdict"].endswith("the intervals were wider than they had to be.")
+    of_one = compare(plan, after.assign(run="r"))["coverage"]  # one run's rows share its luck
+    assert (of_one["runs"], of_one["low"], of_one["high"]) == (1, 0, 20)
+
+
+def test_a_table_without_columns_that_say_nothing_new() -> None:
+    """No seed_tokens are none; a tokenizer that the table does not name is the planned one."""
+    one = {"option": "a", "chosen": True, "params": 1e9, "seed_tokens": 0.0, "tokens": 2e10, "tokenizer": "bpe",
+           "domains": 16, "value": 2.0}  # fmt: skip
+    plan = sealed(Told({"kind": "decide", "level": 0.9, "predictions": [one]}), of_domains())
+    after = pd.DataFrame({"run": ["x"], "params": 1e9, "tokens": 2e10, "train_on": "web/16", "loss": 2.1})
+    (row,) = compare(plan, after)["rows"]
+    assert (row["seed_tokens"], row["low"], row["inside"]) == (0.0, None, None)
+    with pytest.raises(NotDecidable, match="run x comes nearest, but is not of 16 domains"):
+        compare(plan, after.assign(train_on="web/8"))
+    with pytest.raises(NotDecidable, match="but has tokenizer other, planned bpe"):
+        compare(plan, after.assign(tokenizer="other"))

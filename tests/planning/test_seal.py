@@ -11,6 +11,7 @@ from speciate.errors import UserError
 from speciate.planning.predictions import sealed_plan
 from speciate.planning.seal import fitted_on, same_plan, seal, verify_seal
 from speciate.runs.table import read_table
+from speciate.storage import digest
 
 ROWS = pd.DataFrame({
     "run": ["a", "a", "b"], "params": [1e9, 1e9, 1e9], "seed_tokens": [0.0, 0.0, 2e10], "tokens": [1e9, 2e9, 2e9],
@@ -130,3 +131,9 @@ def test_a_decision_that_predicts_nothing_can_be_sealed() -> None:
     assert known["predictions"][0]["fitted_rows"] == 2
     lacking = sealed_plan(Decided({"params": 1e9, "tokens": 2e9, "domain_ratio": 0.5, "value": 2.9}), ROWS, {})
     assert lacking["predictions"][0]["fitted_rows"] == 0
+
+
+def test_digests_that_do_not_hash_to_their_own_sum() -> None:
+    body = {name: value for name, value in seal({}, ROWS).items() if name != "seal"} | {"fitted_row_digests": []}
+    with pytest.raises(UserError, match="digests of the fitted rows do not agree"):
+        verify_seal({**body, "seal": digest(body)})

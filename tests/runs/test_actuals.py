@@ -24,6 +24,14 @@ def test_nothing_is_corrected_without_runs() -> None:
     assert correction([]) is None
 
 
+def test_a_name_with_an_odd_line_break_is_one_line(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    runs = [run("one\u2028two\x85three", "first", 1.5), run("four", "first", 1.2)]
+    append_actuals(log, runs)
+    log.write_bytes(log.read_bytes().replace(b"\n", b"\r\n"))  # as an editor on Windows leaves it
+    assert read_actuals(log) == runs
+
+
 def test_the_formula_is_the_posterior_predictive() -> None:
     ratios = [1.3, 1.7, 1.4]
     found = correction([run(str(i), str(i), ratio) for i, ratio in enumerate(ratios)])

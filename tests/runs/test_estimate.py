@@ -39,6 +39,12 @@ def test_a_correction_takes_the_place_of_the_assumed_range() -> None:
     assert found.seconds.to_json() == pytest.approx({"low": 64800, "expected": 86400, "high": 129600})
 
 
+def test_no_correction_beats_the_peak() -> None:
+    """A run logged at 95 % of the peak makes an interval that reaches beyond it."""
+    found = estimate(HALF_A_DAY, PRICED, 1, correction=Correction(0.27, 0.43, 0.68, 1, 1))
+    assert found.seconds.to_json() == pytest.approx({"low": 43200 * 0.4, "expected": 43200 * 0.43, "high": 29376})
+
+
 def test_a_price_that_is_unknown_stays_unknown() -> None:
     found = estimate(1e20, device_named("H100"))
     assert found.money is None and "money unknown" in found.told()

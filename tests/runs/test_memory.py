@@ -43,7 +43,7 @@ def test_parts_by_hand() -> None:
     found = training_memory(SMALL, batch=3, sequence_length=50, devices=4, sharded=True)
     share = -(-SMALL.total // 4)
     assert (found.weights, found.gradients, found.optimizer) == (2 * share, 2 * share, 12 * share)
-    assert found.gathered == 2 * 2 * SMALL.layer_params
+    assert found.gathered == 2 * 2 * SMALL.layer_params + 2 * 2 * 1000 * 64  # two layers, embedding and output head
     layer = 2 * (4 * 64 + 2 * 64 + 2 * 32 + 4 * 160)
     assert found.activations == 150 * 4 * layer
     assert found.logits == 150 * 1000 * 8

@@ -39,7 +39,7 @@ def test_a_file_and_its_folder(tmp_path: Path) -> None:
 def test_experts_under_either_name() -> None:
     mixtral = MISTRAL | {"model_type": "mixtral", "sliding_window": None, "num_experts_per_tok": 2}
     one, other = (architecture_of(mixtral | {name: 8}, "") for name in ("num_local_experts", "num_experts"))
-    assert one == other
+    assert one == other == architecture_of(mixtral | {"num_local_experts": 8, "num_experts": None}, "")
     assert one.total == 46_702_792_704
     assert one.windowed_layers == 0
 
@@ -54,6 +54,22 @@ def test_all_that_is_missing_or_wrong_at_once() -> None:
     ]
     assert problems({"intermediate_size": 1.5e4}) == ["intermediate_size is 15000.0"]
     assert sorted(problems({"model_type": "mixtral"})) == ["num_experts is missing", "num_experts_per_tok is missing"]
+
+
+def test_switches_are_true_or_false() -> None:
+    assert problems({"tie_word_embeddings": "false", "mlp_bias": 0}) == [
+        "tie_word_embeddings is 'false'",
+        "mlp_bias is 0",
+    ]
+    gemma = MISTRAL | {"model_type": "gemma", "head_dim": 128}
+    assert architecture_of(gemma | {"tie_word_embeddings": None}, "").tied  # as its family has it
+    assert not architecture_of(gemma, "").tied
+
+
+def test_windows_of_gemma_3_follow_its_pattern() -> None:
+    gemma = MISTRAL | {"model_type": "gemma3_text", "head_dim": 128, "num_hidden_layers": 26, "sliding_window": 512}
+    assert architecture_of(gemma, "").windowed_layers == 22  # Gemma 3 1B: every sixth layer sees all
+    assert architecture_of(gemma | {"sliding_window_pattern": 2}, "").windowed_layers == 13
 
 
 def test_sizes_that_contradict_each_other() -> None:
@@ -85,3 +101,9 @@ def test_files_that_are_no_config(text: str, said: str, tmp_path: Path) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_architecture(tmp_path)
+
+
+def test_windows_of_qwen_begin_above_a_layer() -> None:
+    qwen = MISTRAL | {"model_type": "qwen2", "max_window_layers": 28}
+    assert architecture_of(qwen, "").windowed_layers == 0  # it is off where the file does not switch it on
+    assert architecture_of(qwen | {"use_sliding_window": True}, "").windowed_layers == 4

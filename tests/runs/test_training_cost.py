@@ -110,3 +110,10 @@ def test_experts_and_serving_are_told() -> None:
     assert serving["decode_flops_per_token"] == experts.decode_flops_per_token(4096)
     assert "these times are: corrected by 1.5 (1 to 2)" in text(found) and "assumed" not in text(found)
     assert found.to_json()["correction"]["runs"] == 3
+
+
+def test_a_utilisation_below_a_percent_is_told() -> None:
+    found = training_cost(LLAMA, 1e12, device=device_named("H100"), mfu=(0.0012, 0.002, 0.003), batch=1000)
+    assert "assumed: 0.2% of 989 TFLOP/s is used, 0.12% to 0.3%" in text(found)
+    assert found.estimate is not None and found.estimate.told_source() == "at 0.12% to 0.3% of its peak"
+    assert "activations of 1,000 sequences" in text(found)

@@ -15,13 +15,15 @@ MOST = 60  # rows that are printed
 def lines(found: Mapping[str, Any]) -> list[str]:
     """The table, and a sentence each on the intervals, on the errors and on the choice."""
     rows = found["rows"]
-    output = rows[0]["output"]
+    outputs = {row["output"] for row in rows}
+    output = outputs.pop() if len(outputs) == 1 else "value"
     told = [table(*cells(rows[:MOST]))]
     told += [f"... and {len(rows) - MOST:,} more; --json has all."] if len(rows) > MOST else []
     told += ["", f"Intervals: {found['coverage']['verdict']}", f"Error: {error_words(found, output)}"]
     told += [f"Choice: {regret_words(one)}" for one in found["regret"]]
     if found["left_out"]:
-        told.append(f"Left out: {found['left_out']} rows that the plan was fitted on, and says so.")
+        rows_left = f"{found['left_out']} row{'s' * (found['left_out'] != 1)}"
+        told.append(f"Left out: {rows_left} that the plan was fitted on, as it says.")
     return told
 
 
@@ -57,14 +59,17 @@ def error_words(found: Mapping[str, Any], output: str) -> str:
     """Mean size and mean sign of the errors."""
     unit = " nats" if output == "loss" else ""
     size = "" if found["mre"] is None else f" ({100 * found['mre']:.2g} %)"
-    side = "above" if found["bias"] > 0 else "below"
     many = len(found["rows"])
     size = f"{output} off by {found['mae']:.4g}{unit}{size}"
     far = furthest(found["rows"])
     far = f"; {far}" if far else ""
     if many == 1:
+        side = "as" if found["mae"] == 0 else "above" if found["bias"] > 0 else "below"
         return f"{size}, measured {side} predicted{far}."
-    mean = f"measured {side} predicted by {abs(found['bias']):.4g} in the mean of {many} rows"
+    side = f"{'above' if found['bias'] > 0 else 'below'} predicted by {abs(found['bias']):.4g}"
+    if abs(found["bias"]) <= 1e-6 * found["mae"]:
+        side = "neither above nor below predicted"
+    mean = f"measured {side} in the mean of {many} rows"
     return f"{size} on average, {mean}{far}."
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,74 +28,58 @@ class Sharding(enum.StrEnum):
     fsdp = "fsdp"
 
 
+Model = Annotated[
+    str, typer.Argument(metavar="CONFIG_OR_PARAMS", help="A config.json, its folder, or a number of parameters.")
+]
+Tokens = Annotated[float, typer.Option(help="Tokens to train on.")]
+Sequence = Annotated[
+    int | None,
+    typer.Option(help="Tokens of a sequence (default: what the model takes, at most 4096).", min=1, max=10**9),
+]
+Batch = Annotated[int, typer.Option(help="Sequences on one device at a time.", min=1, max=10**6)]
+Name = Annotated[str | None, typer.Option(help="The device, as in H100; a wrong name lists all.")]
+Count = Annotated[int, typer.Option(help="How many of it.", min=1, max=10**7)]
+Shard = Annotated[Sharding, typer.Option(help="none: every device holds the model; fsdp: each a share of it.")]
+Recompute = Annotated[bool, typer.Option("--recompute", help="Activations are recomputed.")]
+Price = Annotated[float | None, typer.Option(help="Price of one device for an hour, any currency.")]
+Shares = Annotated[
+    str | None, typer.Option(metavar="LOW,EXPECTED,HIGH", help="Share of the peak that is used (.25,.4,.5).")
+]
+Table = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Your devices: name,tflops,memory_gb,price_per_hour (.csv).")
+]
+Log = Annotated[Path | None, typer.Option(metavar="FILE", help="Log of what runs took; corrects the times (.jsonl).")]
+Took = Annotated[float | None, typer.Option(help="Hours that this run took: add it to the log of --actuals.")]
+
+
 def cost(
-    model: Annotated[
-        str, typer.Argument(metavar="CONFIG_OR_PARAMS", help="A config.json, its folder, or a number of parameters.")
-    ],
-    tokens: Annotated[float, typer.Option(help="Tokens to train on.")],
-    sequence: Annotated[
-        int | None,
-        typer.Option(help="Tokens of a sequence (default: what the model takes, at most 4096).", min=1, max=10**9),
-    ] = None,
-    batch: Annotated[int, typer.Option(help="Sequences on one device at a time.", min=1, max=10**6)] = 1,
-    device: Annotated[str | None, typer.Option(help="The device, as in H100; a wrong name lists all.")] = None,
-    devices: Annotated[int, typer.Option(help="How many of it.", min=1, max=10**7)] = 1,
-    sharding: Annotated[
-        Sharding, typer.Option(help="none: every device holds the model; fsdp: each a share of it.")
-    ] = Sharding.none,
-    recompute: Annotated[bool, typer.Option("--recompute", help="Activations are recomputed.")] = False,
-    price: Annotated[float | None, typer.Option(help="Price of one device for an hour, any currency.")] = None,
-    mfu: Annotated[
-        str | None, typer.Option(metavar="LOW,EXPECTED,HIGH", help="Share of the peak that is used (.25,.4,.5).")
-    ] = None,
-    device_table: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your devices: name,tflops,memory_gb,price_per_hour (.csv).")
-    ] = None,
-    actuals: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Log of what runs took; corrects the times (.jsonl).")
-    ] = None,
-    took_hours: Annotated[
-        float | None, typer.Option(help="Hours that this run took: add it to the log of --actuals.")
-    ] = None,
+    model: Model,
+    tokens: Tokens,
+    sequence: Sequence = None,
+    batch: Batch = 1,
+    device: Name = None,
+    devices: Count = 1,
+    sharding: Shard = Sharding.none,
+    recompute: Recompute = False,
+    price: Price = None,
+    mfu: Shares = None,
+    device_table: Table = None,
+    actuals: Log = None,
+    took_hours: Took = None,
     as_json: Json = False,
 ) -> int:
     """What training takes: FLOPs, memory, hours and money; low, expected, high; unknown where it is unknown."""
     from speciate.runs.actuals import append_actuals, correction, read_actuals
-    from speciate.runs.estimate import TRAINING_MFU
     from speciate.runs.training_cost import training_cost
 
     chosen, problems = device_of(device, table=device_table, price=price, mfu=mfu, actuals=actuals)
-    shares = _shares(mfu, problems)
-    if not 0 < tokens <= MOST:
-        problems.append(Problem(f"{tokens:g} tokens", "--tokens", f"give a number above zero, at most {MOST:g}"))
-    if took_hours is not None:
-        if not 0 < took_hours <= MOST_HOURS:
-            problems.append(
-                Problem(f"{took_hours} hours", "--took-hours", f"give hours above zero, at most {MOST_HOURS:g}")
-            )
-        if actuals is None:
-            problems.append(Problem("there is no log to add it to", "--took-hours", "add --actuals FILE"))
-    if mfu is not None and actuals is not None:
-        what = "the log's ratios are to estimates at the utilisation assumed by default"
-        problems.append(Problem(what, "--mfu", "give --mfu or --actuals, not both"))
-    try:
-        found = _model(model, sequence)
-    except UserError as error:
-        problems += error.problems
-    if problems:
-        raise UserError(problems)
+    shares = _shares(mfu, actuals, problems)
+    problems += _amount_problems(tokens, took_hours, actuals)
+    found = _model(model, sequence, problems)
     log = [] if actuals is None or chosen is None else _of_device(read_actuals(actuals), chosen.name)
+    setting: dict[str, Any] = {"batch": batch, "sharded": sharding == "fsdp", "recompute": recompute, "mfu": shares}
     told = training_cost(
-        found,
-        tokens,
-        device=chosen,
-        count=devices,
-        sequence_length=sequence,
-        batch=batch,
-        sharded=sharding == "fsdp",
-        recompute=recompute,
-        mfu=shares or TRAINING_MFU,
-        correction=correction(log),
+        found, tokens, device=chosen, count=devices, sequence_length=sequence, correction=correction(log), **setting
     )
     added = None
     if took_hours is not None and actuals is not None and told.estimate is not None:
@@ -107,13 +91,34 @@ def cost(
     rows = told.rows()
     if actuals is not None and chosen is not None and not log:
         rows.append(("not corrected", f"{actuals} has no run on {chosen.name}"))
-    if added is not None:
-        ratio = added.actual_seconds / added.estimated_seconds
-        rows.append(("recorded", f"it took {ratio:.3g} times the uncorrected estimate; later ones are corrected"))
+    print("\n".join(_lines([*rows, *_recorded(added)])))
+    return DONE
+
+
+def _lines(rows: list[tuple[str, str]]) -> list[str]:
+    """(What, value) as lines of the screen's width; what is repeated is said once."""
     wide = max(len(name) for name, _ in rows)
     shown = [f"{'' if i and name == rows[i - 1][0] else name:<{wide}}  {text}" for i, (name, text) in enumerate(rows)]
-    print("\n".join(lines_of(shown, screen(), wide + 2)))
-    return DONE
+    return lines_of(shown, screen(), wide + 2)
+
+
+def _recorded(added: Actual | None) -> list[tuple[str, str]]:
+    if added is None:
+        return []
+    ratio = added.actual_seconds / added.estimated_seconds
+    return [("recorded", f"it took {ratio:.3g} times the uncorrected estimate; later ones are corrected")]
+
+
+def _amount_problems(tokens: float, took_hours: float | None, actuals: Path | None) -> list[Problem]:
+    problems = []
+    if not 0 < tokens <= MOST:
+        problems.append(Problem(f"{tokens:g} tokens", "--tokens", f"give a number above zero, at most {MOST:g}"))
+    if took_hours is not None and not 0 < took_hours <= MOST_HOURS:
+        fix = f"give hours above zero, at most {MOST_HOURS:g}"
+        problems.append(Problem(f"{took_hours} hours", "--took-hours", fix))
+    if took_hours is not None and actuals is None:
+        problems.append(Problem("there is no log to add it to", "--took-hours", "add --actuals FILE"))
+    return problems
 
 
 def device_of(
@@ -147,12 +152,15 @@ def device_of(
     return chosen, problems
 
 
-def _shares(text: str | None, problems: list[Problem]) -> Mfu | None:
-    """.3,.4,.5 as numbers; None where nothing is given, or with a problem where they are not three shares in order."""
-    from speciate.runs.estimate import LEAST_MFU
+def _shares(text: str | None, actuals: Path | None, problems: list[Problem]) -> Mfu:
+    """.3,.4,.5 as numbers; what is assumed where nothing is given, or with a problem where it cannot be used."""
+    from speciate.runs.estimate import LEAST_MFU, TRAINING_MFU
 
     if text is None:
-        return None
+        return TRAINING_MFU
+    if actuals is not None:
+        what = "the log's ratios are to estimates at the utilisation assumed by default"
+        problems.append(Problem(what, "--mfu", "give --mfu or --actuals, not both"))
     try:
         low, expected, high = (float(part) for part in text.split(","))
     except ValueError:
@@ -161,11 +169,21 @@ def _shares(text: str | None, problems: list[Problem]) -> Mfu | None:
         return low, expected, high
     fix = "write three shares of the peak, low, expected and high, as in .3,.4,.5"
     problems.append(Problem(f"{text!r} is no utilisation", "--mfu", fix))
-    return None
+    return TRAINING_MFU
 
 
-def _model(text: str, sequence_length: int | None) -> Architecture | int:
-    """An architecture from a file, or a number of parameters."""
+def _model(text: str, sequence_length: int | None, problems: list[Problem]) -> Architecture | int:
+    """An architecture from a file, or a number of parameters; UserError with what is wrong, and with ``problems``."""
+    try:
+        found = _read_model(text, sequence_length)
+    except UserError as error:
+        raise UserError([*problems, *error.problems]) from None
+    if problems:
+        raise UserError(problems)
+    return found
+
+
+def _read_model(text: str, sequence_length: int | None) -> Architecture | int:
     from speciate.runs.model_config import read_architecture
 
     path = Path(text)

@@ -109,7 +109,7 @@ def read_actuals(path: Path) -> list[Actual]:
     if not path.exists():
         return []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a name may hold other breaks
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(Problem(f"cannot be read ({error})", str(path), "give a log of actuals (JSON lines)")) from None
     found, problems = [], []

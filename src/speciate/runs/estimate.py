@@ -80,7 +80,7 @@ class Estimate:
         if self.correction is not None:
             return self.correction.told()
         low, _, high = self.mfu
-        return f"at {low:.0%} to {high:.0%} of its peak"
+        return f"at {percent(low)} to {percent(high)} of its peak"
 
 
 def estimate(
@@ -94,7 +94,7 @@ def estimate(
     """Time and money of ``flops`` on ``count`` devices, as in the module's formula.
 
     ``mfu`` is (low, expected, high), each in (0, 1]; low utilisation makes the high time. A ``correction`` multiplies
-    the expected time, and its interval takes the place of the range of ``mfu``.
+    the expected time, and its interval takes the place of the range of ``mfu``; no time is shorter than the peak's.
     Raises UserError for a utilisation out of order or out of range, fewer than one device, or FLOPs below zero.
     """
     low, expected, high = mfu
@@ -111,7 +111,8 @@ def estimate(
     whole = flops / (count * device.peak_flops)
     seconds = Spread(whole / high, whole / expected, whole / low)
     if correction is not None:
-        seconds = Spread(*(seconds.expected * x for x in (correction.low, correction.factor, correction.high)))
+        factors = correction.low, correction.factor, correction.high
+        seconds = Spread(*(max(seconds.expected * factor, whole) for factor in factors))
     return Estimate(flops, device, count, mfu, seconds, correction)
 
 
@@ -193,6 +194,15 @@ def rounded(value: float) -> str:
     if value < 99.5 or value >= 1e12:  # .2g would make 1e+02 of 99.5
         return f"{value:.2g}"
     return f"{round(value, 2 - math.floor(math.log10(value))):,.0f}"
+
+
+def percent(share: float) -> str:
+    """A share of the peak, small ones too.
+
+    >>> percent(0.25), percent(0.0012)
+    ('25%', '0.12%')
+    """
+    return f"{rounded(100 * share)}%"
 
 
 def wall_time(seconds: float) -> str:

@@ -2,7 +2,8 @@
 
 Parameters (ZeRO, Rajbhandari et al. 2020, section 3.1): 2 bytes for a weight, 2 for its gradient, 12 for the optimizer
 (a float32 copy and two moments). Autocast over float32 weights comes to the same 16 bytes. Fully sharded (FSDP,
-ZeRO-3) each of n devices keeps 1/n of them, and two layers at a time are gathered, one used and one fetched ahead.
+ZeRO-3) each of n devices keeps 1/n of them; two layers at a time are gathered, one used and one fetched ahead, and the
+embeddings with the output head, which belong to no layer, stay so.
 
 Activations that wait for the backward pass, bytes per token and layer at 2 bytes each, counted as Korthikanti et al.
 2022 (section 4.1) count theirs, for hidden size d, queries q = heads x head size, keys k = key heads x head size, and
@@ -107,7 +108,7 @@ def training_memory(
     if isinstance(model, int):
         return TrainingMemory(*parameters, gathered=0, activations=None, logits=None)
     tokens = batch * (sequence_length or model.sequence_length)
-    gathered = 2 * WEIGHT * model.layer_params if sharded and devices > 1 else 0
+    gathered = WEIGHT * (2 * model.layer_params + model.embedding) if sharded and devices > 1 else 0
     activations = tokens * activation_bytes(model, recompute=recompute)
     return TrainingMemory(*parameters, gathered, activations, LOGIT * tokens * model.vocabulary)
 

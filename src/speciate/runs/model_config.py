@@ -85,6 +85,7 @@ _FAMILIES = {
     "olmoe": _Family(needs=_EXPERTS, head_norms="all", experts=True),
 }
 _FIXED_BIASES = ("mistral", "mixtral", "qwen2", "gpt2")  # whose attention does not ask the file
+_SWITCHES = ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window")
 
 
 def read_architecture(path: Path, sequence_length: int | None = None) -> Architecture:
@@ -121,11 +122,12 @@ def architecture_of(found: dict[str, Any], where: str, sequence_length: int | No
         raise UserError(Problem(what, where, f"use one of {', '.join(_FAMILIES)}, or give the number of parameters"))
     family = _FAMILIES[kind]
     sizes, problems = _sizes(found, family, where)
+    problems += _no_switches(found, where)
     if not problems:
         problems = _contradictions(found, sizes, where)
     if problems:
         raise UserError(problems)
-    bias = family.attention_bias if kind in _FIXED_BIASES else bool(found.get("attention_bias", family.attention_bias))
+    bias = family.attention_bias if kind in _FIXED_BIASES else _switch(found, "attention_bias", family.attention_bias)
     head, queries, keys = sizes["head_size"], sizes["heads"], sizes["kv_heads"]
     positions = sizes.get("positions")
     window, windowed = _window(found, kind, sizes["layers"])
@@ -139,12 +141,12 @@ def architecture_of(found: dict[str, Any], where: str, sequence_length: int | No
         vocabulary=sizes["vocabulary"],
         sequence_length=sequence_length or min(positions or LONGEST_ASSUMED, LONGEST_ASSUMED),
         gated=family.gated,
-        tied=bool(found.get("tie_word_embeddings", family.tied)),
+        tied=_switch(found, "tie_word_embeddings", family.tied),
         experts=sizes.get("experts", 1),
         active_experts=sizes.get("active_experts", 1),
         attention_bias=bias,
         output_bias=bias if family.output_bias is None else family.output_bias,
-        feed_forward_bias=family.feed_forward_bias or (kind == "llama" and bool(found.get("mlp_bias"))),
+        feed_forward_bias=family.feed_forward_bias or (kind == "llama" and _switch(found, "mlp_bias", False)),
         norms=family.norms,
         norm_weights=family.norm_weights,
         head_norms={"none": 0, "head": 2 * head, "all": (queries + keys) * head}[family.head_norms],
@@ -164,7 +166,8 @@ def _sizes(found: dict[str, Any], family: _Family, where: str) -> tuple[dict[str
     sizes: dict[str, int] = {}
     problems = []
     for name in wanted:
-        value = found.get(names[name], found.get(_OTHER_NAMES.get(names[name], "")))
+        value = found.get(names[name])
+        value = found.get(_OTHER_NAMES.get(names[name], "")) if value is None else value
         if value is None:
             if name in needed:
                 fix = "add it: another size would be guessed for it"
@@ -182,6 +185,17 @@ def _sizes(found: dict[str, Any], family: _Family, where: str) -> tuple[dict[str
             problems.append(Problem(what, where, "add head_dim"))
         sizes.setdefault("head_size", sizes["hidden_size"] // sizes["heads"])
     return sizes, problems
+
+
+def _no_switches(found: dict[str, Any], where: str) -> list[Problem]:
+    """Switches that are neither true nor false: "false" in quotes would count as true."""
+    wrong = [name for name in _SWITCHES if not isinstance(found.get(name), bool | None)]
+    return [Problem(f"{name} is {found[name]!r}", where, "use true or false, without quotes") for name in wrong]
+
+
+def _switch(found: dict[str, Any], name: str, otherwise: bool) -> bool:
+    value = found.get(name)
+    return otherwise if value is None else bool(value)
 
 
 def _contradictions(found: dict[str, Any], sizes: dict[str, int], where: str) -> list[Problem]:
@@ -211,7 +225,8 @@ def _window(found: dict[str, Any], kind: str, layers: int) -> tuple[int | None, 
     elif kind == "gemma2":
         windowed = (layers + 1) // 2
     elif kind == "gemma3_text":
-        windowed = layers - layers // 6
+        every = found.get("sliding_window_pattern") or found.get("_sliding_window_pattern") or 6
+        windowed = layers - layers // every if isinstance(every, int) and every > 0 else layers
     else:
         windowed = layers if kind in ("mistral", "mixtral") else 0
     return (window, windowed) if windowed else (None, 0)

@@ -8,7 +8,7 @@ from typing import Any
 from speciate.runs.actuals import Correction
 from speciate.runs.architecture import Architecture
 from speciate.runs.devices import Device
-from speciate.runs.estimate import TRAINING_MFU, Estimate, estimate, rounded, wall_time
+from speciate.runs.estimate import TRAINING_MFU, Estimate, estimate, percent, rounded, wall_time
 from speciate.runs.memory import USABLE, TrainingMemory, fits, gigabytes, inference_memory, training_memory, would_fit
 
 
@@ -139,8 +139,8 @@ class TrainingCost:
             "weights": memory.weights,
             "gradients": memory.gradients,
             "optimizer": memory.optimizer,
-            "gathered layers": memory.gathered or None,
-            f"activations of {self.batch} sequence{'s' if self.batch > 1 else ''}": memory.activations,
+            "gathered": memory.gathered or None,
+            f"activations of {self.batch:,} sequence{'s' if self.batch > 1 else ''}": memory.activations,
             "logits": memory.logits,
         }
         lines = [whole + self._told_fit()]
@@ -209,8 +209,8 @@ def _told_time(found: Estimate) -> list[tuple[str, str]]:
         rows.append(("money", f"{text}, at {found.device.price:g} an hour"))
     if found.correction is not None:
         return [*rows, ("these times are", found.correction.told())]
-    low_share, share, high_share = found.mfu
-    text = f"{share:.0%} of {found.device.peak_flops / 1e12:,.4g} TFLOP/s is used, {low_share:.0%} to {high_share:.0%}"
+    low, expected, high = (percent(share) for share in found.mfu)
+    text = f"{expected} of {found.device.peak_flops / 1e12:,.4g} TFLOP/s is used, {low} to {high}"
     return [*rows, ("assumed", f"{text}; --mfu or --actuals tell better")]
 
 

@@ -181,6 +181,9 @@ def _phase_state(phase: Phase, *, first: bool) -> dict[str, Any]:
     state = _shallow(phase)
     state["mixture"] = [[domain, float(weight)] for domain, weight in phase.mixture if weight > 0]
     state["reset_optimizer"] = first or phase.reset_optimizer
+    weights = [weight for _, weight in phase.mixture if weight > 0]
+    if max(weights, default=0) * (len(weights) - 2) > 1:  # its domains take turns in another order than at first
+        state["interleave"] = 2
     return state
 
 

@@ -12,8 +12,11 @@ import pandas as pd
 import pytest
 
 from speciate.errors import NotDecidable, UserError
+from speciate.planning.decide.continued import continued_from, fresh
 from speciate.planning.decide.decision import DecideDecision
+from speciate.planning.decide.ledger import ledger_of
 from speciate.planning.decide.plan import plan_decide
+from speciate.planning.decide.question import Question
 from speciate.planning.decide.simulate import World, simulate
 from speciate.runs.table import read_table, row_digests
 
@@ -142,6 +145,34 @@ def test_an_untried_size_and_little_text() -> None:
     little = decided(ledger(world), sizes=(1e9,), flops=4e19, domains=None, unique_tokens=2e8)
     filtered = [next(one for one in found.options if one.kind == "filtered") for found in (plenty, little)]
     assert filtered[1].loss > filtered[0].loss and filtered[1].epochs == pytest.approx(4e19 / 6e9 / 2e8)
+
+
+def test_a_run_like_a_pilot_that_repeats_its_text_ends_where_the_pilot_did() -> None:
+    world = World(sizes=(5e8,), ratios=(0.0, 0.25, 0.5, 1.0), unique_tokens=1e8, experts=False)
+    question = Question(1.2e19, unique_tokens=1e8, draws=200)
+    made = continued_from(ledger_of(ledger(world), "general", None, None), {5e8: 4e9}, question)
+    ratios, tokens = np.array([0.25, 0.5, 1.0]), np.full(3, 4e9)
+    found, _ = made.at(5e8, ratios, tokens, question)
+    surface, (counted, _) = made.domain[5e8], fresh(tokens, ratios, 1e8)
+    pilots = surface.level + surface.levels.mean_draws(counted).mean(axis=0)[[1, 2, 3], [0, 1, 2]]
+    assert found.expected == pytest.approx(pilots, abs=1e-9)  # .01 off where a pilot's share counts in full
+
+
+def test_pilots_that_read_more_than_there_is_are_told_and_the_column_is_believed() -> None:
+    table = ledger()
+    assumed = decided(table, unique_tokens=2.5e9)
+    said = f"{2 * 2} runs read more domain text than --unique-tokens"  # ratios .75 and 1, at both sizes
+    assert any(note.startswith(said) for note in assumed.notes)
+    told = decided(table.assign(unique_tokens=table["tokens"]), unique_tokens=2.5e9)
+    assert not any("--unique-tokens" in note for note in told.notes)
+    losses = [next(one.loss for one in found.options if one.kind == "filtered") for found in (assumed, told)]
+    assert losses[0] != losses[1]
+
+
+def test_seeds_are_paid_whether_their_trunk_is_named_or_empty() -> None:
+    table = simulate(SMALL, 1)  # the experts have no trunk: NaN in a table that nobody has read
+    flops = [ledger_of(one, "general", None, 4).pilot_flops for one in (table, ledger())]
+    assert table["trunk"].isna().any() and flops[0] == flops[1]
 
 
 def test_the_same_rows_give_the_same_answer_in_any_order() -> None:

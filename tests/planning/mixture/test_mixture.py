@@ -157,8 +157,8 @@ def test_faults_are_named_together() -> None:
     with pytest.raises(UserError, match="choices: code, law"):
         plan_mixture(pd.concat([table, table[table.eval_on == "code"].assign(eval_on="law")]))
     with pytest.raises(UserError) as caught:
-        plan_mixture(table, level=2.0, tolerance=-1.0)
-    assert len(caught.value.problems) == 2
+        plan_mixture(table, level=2.0, tolerance=-1.0, lambda_=np.inf)
+    assert len(caught.value.problems) == 3
     with pytest.raises(NotDecidable):
         plan_mixture(table[table.tokens.isin(table.tokens.unique()[:4])])
 

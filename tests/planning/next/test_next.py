@@ -134,6 +134,9 @@ def test_options_that_make_no_sense_are_told_at_once(table: pd.DataFrame) -> Non
             asked(table, kind=kind)
     with pytest.raises(UserError, match="35,552"):
         asked(table, params=1e9)
+    for params in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(UserError, match=f"params is {params}"):
+            asked(table, params=params)
 
 
 def test_two_starting_models_are_told_apart() -> None:
