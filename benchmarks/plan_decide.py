@@ -65,7 +65,9 @@ def one(name: str, seed: int, draws: int) -> Study:
         flops *= float(np.exp(rng.uniform(-1, 0.5)))
         options = {"tolerance": float(rng.choice([0.02, 0.05, 0.1, 0.2])), "keep_seed": bool(rng.integers(2))}
     table = read_table(simulate(world, seed))
-    found = plan_decide(table, flops=flops, pilots_sunk=True, domains=world.domains, draws=draws, seed=seed, **options)
+    found = plan_decide(
+        table, flops=flops, pilots_sunk=True, domains=world.domains, reach=10, draws=draws, seed=seed, **options
+    )
     return judged(world, found)
 
 
@@ -139,7 +141,7 @@ def timed(draws: int) -> None:
             part["run"] = part["run"] + f"-{i}"
         table = read_table(pd.concat(parts, ignore_index=True))
         began = time.process_time()
-        plan_decide(table, flops=3e19, pilots_sunk=True, domains=4, draws=draws)
+        plan_decide(table, flops=3e19, pilots_sunk=True, domains=4, reach=10, draws=draws)
         spent = time.process_time() - began
         print(f"{len(table)} rows, {table['run'].nunique()} runs, {draws} draws: {spent:.2f} CPU s", flush=True)
 

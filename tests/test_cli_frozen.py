@@ -65,6 +65,22 @@ SURFACE = {
         "--json", "--language", "--most-bad", "--near-duplicates", "--out", "--preset", "--processes", "--rule",
         "--similarity", "--text-field", "--words", "INPUT...",
     ],
+    "corpus classify": [
+        "--address", "--budget", "--bytes-per-token", "--cache", "--characters", "--encoder", "--engine",
+        "--held-out-labels", "--help", "--json", "--label-by-hand", "--label-with", "--labels", "--labels-per-round",
+        "--model", "--out", "--parallel-calls", "--processes", "--relevant-from", "--rounds", "--sample", "--seed",
+        "--text-field", "--threshold", "--tokenizer", "--topic", "--yes", "INPUT...",
+    ],
+    "corpus cluster": [
+        "--address", "--clusters", "--dimensions", "--embedding", "--engine", "--held-out", "--help", "--json",
+        "--most-bad", "--out", "--prefix", "--processes", "--sample", "--seed", "--text-field", "--window",
+        "INPUT...",
+    ],
+    "corpus tokenize": [
+        "--address", "--domain-field", "--engine", "--held-out", "--help", "--json", "--mixture", "--most-bad",
+        "--out", "--processes", "--sample-bytes", "--seed", "--sequence-length", "--text-field", "--tokenizer",
+        "--tokens", "--vocabulary", "[DOMAIN=]INPUT...",
+    ],
 }  # fmt: skip
 
 DEFAULTS = {

@@ -216,7 +216,7 @@ def decide(
     sizes: Sequence[float] = (),
     pilots_sunk: bool = False,
     keep_seed: bool = False,
-    reach: float = 10.0,
+    reach: float = 3.0,
     general: str = "general",
     domain: str | None = None,
     sure: float = 0.6,

@@ -39,7 +39,7 @@ def pairs() -> dict[str, tuple[Decision, Decision]]:
     exam = pd.DataFrame({"params": size, "tokens": size * ratio, "chance": 0.25})
     exam["accuracy"] = 0.25 + 0.75 * np.exp(-0.35 / (size / 1e9) ** 0.35 - 0.5 / (exam["tokens"] / 1e9) ** 0.3)
     exam["accuracy"] += np.random.default_rng(4).normal(0, 0.008, len(exam))
-    budget = {"flops": 2.5e19, "pilots_sunk": True, "tolerance": 0.3, **FEW}
+    budget = {"flops": 2.5e19, "pilots_sunk": True, "tolerance": 0.3, "reach": 10, **FEW}
     return {
         "mixture TABLE": (plan_mixture(mixed, **FEW), plan_mixture(mixed[mixed["domain_ratio"] < 0.6], **FEW)),
         "mixture TABLE --domains law,code": (

@@ -19,8 +19,11 @@ import typer
 from speciate import __version__
 from speciate.cli import (
     analysis,
+    corpus_classify,
     corpus_clean,
+    corpus_cluster,
     corpus_inspect,
+    corpus_tokenize,
     cost,
     imports,
     plan_accuracy,
@@ -87,6 +90,9 @@ def build() -> typer.Typer:
     corpus = typer.Typer(help="From raw text to domains.", no_args_is_help=True, rich_markup_mode=None)
     corpus.command("inspect")(corpus_inspect.inspect)
     corpus.command("clean")(corpus_clean.clean)
+    corpus.command("classify")(corpus_classify.classify)
+    corpus.command("cluster")(corpus_cluster.cluster)
+    corpus.command("tokenize")(corpus_tokenize.tokenize)
     app.add_typer(corpus, name="corpus")
     return app
 

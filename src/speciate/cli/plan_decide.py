@@ -33,7 +33,7 @@ def decide(
     params: Annotated[
         str | None, typer.Option(metavar="N,...", help="Sizes to choose among (default: those in the table).")
     ] = None,
-    reach: Annotated[float, typer.Option(help="Most times its longest pilot that a final run may be.")] = 10.0,
+    reach: Annotated[float, typer.Option(help="Most times its longest pilot that a final run may be.")] = 3.0,
     sure: Annotated[float, typer.Option(help="P(best) from which a choice is made.")] = 0.6,
     regret: Annotated[float, typer.Option(help="Or expected nats per token it may be worse than the best.")] = 0.005,
     general: Annotated[str, typer.Option(help="The general evaluation set.")] = "general",

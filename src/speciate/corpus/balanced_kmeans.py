@@ -107,7 +107,7 @@ def fit_balanced_kmeans(
     max_iterations: int = 20,
     threads: int | None = None,
     attempts: int = 4,
-    cooling: float = 0.95,
+    cooling: float = 0.93,
 ) -> BalancedKMeans:
     """Cluster points (n, d), an array or a memory map, into k clusters of n // k or n // k + 1 points.
 

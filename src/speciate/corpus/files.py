@@ -88,7 +88,7 @@ def _walk(folder: str, prefix: str, listing: Listing, seen: set[tuple[int, int]]
                 listing.passed["hidden"] += 1
             elif entry.is_dir(follow_symlinks=False):
                 stack.append((entry.path, name + "/"))
-            elif entry.is_dir():
+            elif os.path.isdir(entry.path):  # entry.is_dir() raises on a link to itself
                 links.append((entry.path, name))
             elif entry.name.lower().endswith(READABLE) and (names is None or entry.name in names):
                 _add(entry, name, listing)

@@ -74,8 +74,8 @@ class Stream:
     def counts(self, position: int) -> dict[str, int]:
         """Samples of each domain among the first ``position`` samples of the run.
 
-        Within a phase each domain stays within 1/2 + w (K - 2) / 2 samples of its share w of the phase's samples,
-        K being the number of domains of positive weight: half a sample for two domains.
+        Within a phase each domain stays within one sample of its share of the phase's samples, half a sample where
+        there are two.
         """
         if not 0 <= position <= len(self):
             raise IndexError(f"position {position} is not within the run's {len(self)} samples")

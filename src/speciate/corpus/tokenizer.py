@@ -24,9 +24,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    if not 257 <= vocab_size < 2**31:
-        what = f"vocab_size is {vocab_size}"
-        raise UserError(Problem(what, "the tokenizer", "give at least 257: 256 bytes and the end of a text"))
+    check_size(vocab_size)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -37,7 +35,14 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return _plain(tokenizer)
+    return plain_tokenizer(tokenizer)
+
+
+def check_size(vocab_size: int) -> None:
+    """Raises ``UserError`` for a vocabulary without room for the bytes, or beyond what ids are stored in."""
+    if not 257 <= vocab_size < 2**31:
+        what = f"vocab_size is {vocab_size}"
+        raise UserError(Problem(what, "the tokenizer", "give at least 257: 256 bytes and the end of a text"))
 
 
 def load_tokenizer(path: Path) -> Any:
@@ -52,7 +57,7 @@ def load_tokenizer(path: Path) -> Any:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises bare Exception
         raise UserError(Problem(f"not a tokenizer ({error})", str(file), "save the tokenizer again")) from error
-    return _plain(tokenizer)
+    return plain_tokenizer(tokenizer)
 
 
 def end_of_text_id(tokenizer: Any, path: Path | None = None) -> int:
@@ -104,7 +109,7 @@ def encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
 
-def _plain(tokenizer: Any) -> Any:
+def plain_tokenizer(tokenizer: Any) -> Any:
     """Text is text: no cutting, no padding, and "<|endoftext|>" written in a document is not the end of it."""
     tokenizer.no_truncation()
     tokenizer.no_padding()

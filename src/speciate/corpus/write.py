@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from speciate.corpus.collect import Collected
-from speciate.corpus.tokenizer import encode
+from speciate.corpus.encoder import encoder_of
 from speciate.storage import canonical_json, file_digest, write_atomic
 
 SPLITS = {"train": "to train on", "held_out": "held out"}
@@ -32,11 +33,12 @@ def write_domain(
 
     ``held_out`` holds unit numbers, ``end`` is the id put after every document, ``tick`` is told bytes encoded.
     """
+    encoder = encoder_of(tokenizer)
     shards = {split: _Shard(folder / f"{collected.domain}.{split}.bin", dtype) for split in SPLITS}
     try:
         for batch in _batches(collected.documents()):
             sizes = [len(text.encode()) for _, text in batch]
-            encoded = encode(tokenizer, [text for _, text in batch])
+            encoded = encoder.encode([text for _, text in batch])
             for (unit, _), ids, size in zip(batch, encoded, sizes, strict=True):
                 shards["held_out" if unit in held_out else "train"].add(ids, end, size)
             tick(sum(sizes))
@@ -65,8 +67,8 @@ class _Shard:
         self._hash, self._dtype = hashlib.sha256(), dtype
         self._tokens = self._bytes = self._documents = 0
 
-    def add(self, ids: list[int], end: int, size: int) -> None:
-        data = np.array([*ids, end], self._dtype).tobytes()
+    def add(self, ids: NDArray[np.uint32], end: int, size: int) -> None:
+        data = np.append(ids, np.uint32(end)).astype(self._dtype).tobytes()
         self._file.write(data)
         self._hash.update(data)
         self._tokens += len(ids) + 1

@@ -21,7 +21,7 @@ from speciate.planning.decide.simulate import World, simulate
 from speciate.runs.table import read_table, row_digests
 
 SMALL = World(sizes=(2.5e8, 5e8), ratios=(0.0, 0.5, 0.75, 1.0), points=10)
-BUDGET: dict[str, Any] = {"flops": 2.5e19, "pilots_sunk": True, "domains": 4, "draws": 200}
+BUDGET: dict[str, Any] = {"flops": 2.5e19, "pilots_sunk": True, "domains": 4, "draws": 200, "reach": 10}
 
 
 @cache
@@ -133,6 +133,21 @@ def test_curves_are_not_followed_too_far() -> None:
     assert "16.7 times the longest pilot" in next(one.reason for one in found.missing if one.params == 2.5e8)
     with pytest.raises(NotDecidable, match="times the longest pilot, more than 2"):
         decided(ledger(), flops=1e20, domains=None, reach=2)
+
+
+def test_seeds_are_not_followed_too_far_either() -> None:
+    table = ledger()
+    seeds = table[(table["params"] == 5e8) & (table["eval_on"] == "domain") & table["domain_ratio"].isna()]
+    asked: dict[str, Any] = {"tolerance": None, "flops": 1e20, "reach": 1.5}  # 33B tokens; seeds of 20B at most
+    with pytest.raises(NotDecidable, match="tokens of (the seed|each expert) are .* times the longest, more than 1.5"):
+        decided(seeds, **asked)
+    found = decided(seeds, **{**asked, "reach": 10})
+    split = next(one for one in found.options if one.kind == "split")
+    assert split.seed_tokens is not None and split.expert_tokens is not None
+    assert split.beyond == pytest.approx(max(split.seed_tokens / 2e10, split.expert_tokens / 4e9))
+    far = replace(World(), sizes=(5e8,), longest=6e10, removal=0.0, bias=0.05)  # experts gain little: a long seed
+    with pytest.raises(NotDecidable, match="tokens of the seed are .* times the longest, more than 10"):
+        decided(ledger(far)[lambda rows: rows["domain_ratio"].isna()], **{**asked, "flops": 1.5e21, "reach": 10})
 
 
 def test_an_untried_size_and_little_text() -> None:

@@ -134,6 +134,14 @@ def test_five_lines_and_json() -> None:
     assert told["laws"]["general"]["power"] == 1
 
 
+def test_as_many_runs_as_parameters_decide_nothing() -> None:
+    table = simulate_domains(DomainSetup(), 3).table
+    found = plan_domains(table[table["run"].isin(["run0", "run1", "run2", "run5"])], draws=200)
+    assert not found.decided and found.regret is None and "no more runs than the law has parameters" in found.status
+    assert found.remedy is not None and len(found.explain().splitlines()) == 5
+    json.dumps(found.to_json(), allow_nan=False)
+
+
 def test_a_longer_horizon_is_extrapolated_and_less_sure() -> None:
     near, far = plan(), plan_domains(study().table, horizon_tokens=2e6, draws=200)
     assert any("2x beyond the longest pilot" in text for text in far.extrapolated)

@@ -183,6 +183,14 @@ def test_split_stops_when_sure_and_else_names_a_run_of_any_size() -> None:
     assert all(run.flops > 0 for run in open_.runs)
 
 
+def test_split_in_other_units_than_its_total_has_no_answer() -> None:
+    rows = split_table(0.03)
+    billions = rows.assign(seed_tokens=rows["seed_tokens"] / 1e9, tokens=rows["tokens"] / 1e9)
+    with pytest.raises(NotDecidable, match="check the units") as told:
+        plan_next(billions, **QUESTION)  # type: ignore[arg-type]
+    assert "no finite loss" in told.value.reason
+
+
 def test_split_says_what_is_missing() -> None:
     rows = split_table()
     with pytest.raises(UserError, match="--domains"):

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from speciate.planning.decide import words
+from speciate.planning.decide.continued import repeating
 from speciate.planning.decide.judge import Verdict, flops_for, judge
 from speciate.planning.decide.ledger import MEASURES, Ledger
 from speciate.planning.decide.options import Missing, Option
@@ -97,6 +98,10 @@ class DecideDecision:
     def notes(self) -> tuple[str, ...]:
         """What to beware of."""
         told, splits = list(self.ledger.notes), [one for one in self.options if one.kind == "split"]
+        again = repeating(self.ledger, self.question.unique_tokens)
+        if again:
+            told.append(f"{again} runs read more domain text than --unique-tokens: taken to repeat it "
+                        "(the column unique_tokens would tell)")  # fmt: skip
         if self.question.tolerance is None and any(one.forgetting is None for one in splits):
             told.append("what the experts of a split forget is unknown")
         if self.question.serve_tokens and splits:

@@ -169,7 +169,7 @@ def pilot_flops(rows: pd.DataFrame, base: Mapping[float, float | None]) -> float
     for (params, _), run in rows[rows["tokens"] > 0].groupby(["params", "run"]):
         given = run["flops"].max() if "flops" in run.columns else np.nan
         total += float(6 * params * run["tokens"].max() if np.isnan(given) else given)
-    apart = rows["trunk"].where(rows["trunk"] != rows["run"], "") if "trunk" in rows.columns else ""
+    apart = rows["trunk"].fillna("").where(rows["trunk"] != rows["run"], "") if "trunk" in rows.columns else ""
     for (params, _), group in rows.assign(trunk=apart).groupby(["params", "trunk"]):
         longest = float(group["seed_tokens"].max())
         if np.isfinite(longest):

@@ -112,7 +112,10 @@ def at_size(
         reason = "one size was tried, two are needed to speak of another"
         missing = [Missing(kind, size, reason, f"the pilots at {short(size)} params") for kind in CONTINUED]
     if splits is not None:
-        one = split_option(splits, continued, ledger.base, size, tokens, question)
+        try:
+            one = split_option(splits, continued, ledger.base, size, tokens, question)
+        except NotDecidable as error:
+            one = Missing("split", size, error.reason, error.remedy)
         if isinstance(one, Missing):
             missing.append(one)
         elif question.tolerance is not None and one.forgetting is None:

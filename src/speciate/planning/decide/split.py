@@ -29,11 +29,12 @@ WHOLE = 0.999  # of the budget on the seed: beyond it, nothing is split
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The split law on the table's seeds and experts; ``sizes`` it was fitted on, the longest expert in tokens."""
+    """The split law on the table's seeds and experts; ``sizes`` it was fitted on, the tokens of the longest."""
 
     fitted: Fitted
     sizes: Array
     longest: float
+    longest_seed: float
 
     def speaks_of(self, params: float) -> bool:
         """Whether the size was tried, or enough sizes were."""
@@ -55,7 +56,9 @@ def splits_from(ledger: Ledger, question: Question) -> Splits:
     except UserError as error:  # the user asked for a choice, not for this law
         raise NotDecidable(error.problems[0].what, error.problems[0].fix) from error
     used = fitted.rows
-    return Splits(fitted, np.unique(used["params"].to_numpy(float)), float(used["tokens"].max()))
+    return Splits(
+        fitted, np.unique(used["params"].to_numpy(float)), float(used["tokens"].max()), float(used["seed_tokens"].max())
+    )
 
 
 def split_option(
@@ -78,15 +81,20 @@ def split_option(
     shares = shares[shares <= WHOLE]
     value, _ = _losses(found, params, seen, tokens, shares, question, start)
     share = shares[[int(np.argmin(value))]]
+    expert, seed = float((1 - share[0]) * tokens / question.domains), seen + float(share[0]) * tokens
+    parts = (
+        ("each expert", "experts", expert, found.longest),
+        ("the seed", "seeds", seed, max(found.longest_seed, seen)),
+    )
+    for part, several, planned, longest in parts:
+        if planned > question.reach * longest:
+            times, need = planned / longest, f"{several} of {short(planned / question.reach)} tokens"
+            reason = (
+                f"{short(planned)} tokens of {part} are {times:.3g} times the longest, more than {question.reach:g}"
+            )
+            return Missing("split", params, reason, need)
     around = [_losses(found, params, seen, tokens * np.exp(step), share, question, start)[0] for step in (-STEP, STEP)]
     loss, drawn = _losses(found, params, seen, tokens, share, question, start)
-    expert = float((1 - share[0]) * tokens / question.domains)
-    if expert > question.reach * found.longest:
-        times, need = expert / found.longest, f"experts of {short(expert / question.reach)} tokens"
-        reason = (
-            f"{short(expert)} tokens of each expert are {times:.3g} times the longest, more than {question.reach:g}"
-        )
-        return Missing("split", params, reason, need)
     more = float(share[0]) * tokens
     forgetting, lost = forgotten(continued, params, more, 0.0 if question.keep_seed else expert, question.reach)
     unique = question.unique_tokens
@@ -100,9 +108,9 @@ def split_option(
         forgetting=forgetting,
         forgetting_draws=lost,
         slope=float(around[1][0] - around[0][0]) / (2 * STEP),
-        beyond=expert / found.longest,
+        beyond=max(planned / longest for _, _, planned, longest in parts),
         noise=None if drawn is None else np.full(len(drawn), found.fitted.noise * float(loss[0])),
-        seed_tokens=seen + float(share[0]) * tokens,
+        seed_tokens=seed,
         expert_tokens=expert,
         experts=question.domains,
         epochs=None if unique is None else expert * question.domains / unique,

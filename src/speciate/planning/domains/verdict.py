@@ -20,7 +20,7 @@ def status(answer: Answer) -> tuple[str, bool]:
     if answer.beyond > FAR:
         return f"the best estimate lies {answer.beyond:.2f} in share beyond every mixture tried", False
     if regret is None or p_feasible is None or overshoot is None:
-        return "shares chosen; their interval is unknown: there are no more runs than the law has parameters", True
+        return "there are no more runs than the law has parameters, so nothing shows how wrong it is", False
     if regret > asked.most_regret:
         return f"the expected regret of the best estimate, {regret:.4f} nats, is above {asked.most_regret:g}", False
     if overshoot > max(asked.tolerance / 2, asked.most_regret):

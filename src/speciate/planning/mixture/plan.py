@@ -110,7 +110,7 @@ def _check(
         (0 < level < 1, "level", level, "give a share between 0 and 1, such as 0.9"),
         (draws >= 100, "draws", draws, "give at least 100"),
         (params is None or 1 <= params < 1e18, "params", params, "give a count of 1 or more, such as 7e9"),
-        (weight is None or weight > 0, "lambda", weight, "give a number above 0, or leave it out"),
+        (weight is None or 0 < weight < np.inf, "lambda", weight, "give a number above 0, or leave it out"),
     ]
     problems = [Problem(f"{name} is {value}", "options", fix) for fine, name, value, fix in rules if not fine]
     if problems:

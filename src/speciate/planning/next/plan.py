@@ -71,13 +71,14 @@ def _check(
     draws: int,
     question: dict[str, Any],
 ) -> None:
-    weight = question.get("weight", 1.0)
+    weight, params = question.get("weight", 1.0), question.get("params")
     rules = [
         (0 <= good_enough < np.inf, "good-enough", good_enough, "give nats per token, 0 or more"),
         (0 <= least_drop < np.inf, "least-drop", least_drop, "give nats per token, 0 or more"),
         (most_flops is None or 0 < most_flops < np.inf, "most-flops", most_flops, "give FLOPs above 0"),
         (worth is None or 0 < worth < np.inf, "worth", worth, "give FLOPs above 0"),
         (0 < weight < np.inf, "weight", weight, "give a number above 0; 1: a nat is a nat"),
+        (params is None or 1 <= params < 1e18, "params", params, "give a count of 1 or more, such as 7e9"),
         (draws >= 100, "draws", draws, "give at least 100"),
     ]
     problems = [Problem(f"{name} is {value}", "options", fix) for fine, name, value, fix in rules if not fine]

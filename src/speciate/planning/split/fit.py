@@ -59,9 +59,17 @@ class Fitted:
         return value, slopes * from_free(self.law, to_free(self.law, self.theta))[1] / value[:, None]
 
     def drawn(self, value: Array, slopes: Array) -> Array:
-        """The same losses in every draw, (B, n); the law is fitted to ln loss, so that is what moves in proportion."""
+        """The same losses in every draw, (B, n); the law is fitted to ln loss, so that is what moves in proportion.
+
+        Raises NotDecidable where a draw has no finite loss, so far from the rows.
+        """
         assert self.moves is not None
-        return np.asarray(value * np.exp(self.moves @ slopes.T))
+        with np.errstate(over="ignore"):
+            found = np.asarray(value * np.exp(self.moves @ slopes.T))
+        if not np.isfinite(found).all():
+            reason = "what is asked lies so far from the rows that some draws have no finite loss there"
+            raise NotDecidable(reason, "check the units of params and tokens, or ask nearer to what was measured")
+        return found
 
     def widened(self, directions: Array, level: float) -> Fitted:
         """The same with draws as wide as the few units behind any of these directions (m, P) ask (a t quantile)."""
