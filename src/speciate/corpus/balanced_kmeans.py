@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from speciate.corpus.kmeans_passes import STRIPE, Pass, Points, costs_of, in_order, single_threaded_products
 from speciate.corpus.kmeans_search import SHARP, first_temperature, search
-from speciate.corpus.kmeans_transport import exact_assignment, soft_prices, soft_shares
+from speciate.corpus.kmeans_transport import exact_assignment, prices_from, soft_shares
 from speciate.errors import Problem, UserError
 from speciate.storage import write_atomic
 
@@ -215,7 +215,8 @@ def _lloyd(
     """Lloyd's steps over all points: centroids move to their means, prices follow on the sample ``rows``.
 
     The sample's quotas are corrected by how its sizes differed from those of all points under the same prices, so the
-    sizes of all points come out even, not only the sample's. Ends when the dual's value falls by less than 1e-4.
+    sizes of all points come out even, not only the sample's; half of the way, since a cluster that has grown moves to
+    where it grew and grows on. Ends when the sizes are even and the dual's value falls by less than 1e-4.
     """
     n, (m, k) = len(points.x), (len(rows), len(centroids))
     passes, last = 0, np.inf
@@ -228,10 +229,11 @@ def _lloyd(
             share = np.clip(1 / k - (sums.sizes / n - own), 0.5 / k, 1.5 / k)
             sizes = sums.sizes[:, None]
             centroids = np.where(sizes > 0, sums.sums / np.maximum(sizes, 1), centroids).astype(np.float32)
-            prices, _ = soft_prices(costs_of(rows, centroids), m * share / share.sum(), prices, sharp)
-        if value > last * (1 - 1e-4):
+            prices = (prices + prices_from(costs_of(rows, centroids), m * share / share.sum(), prices, sharp)) / 2
+        even = n == m or sums.sizes.max() <= 1.05 * n / k
+        if even and value > last * (1 - 1e-4):
             break
-        last = value
+        last = value if even else np.inf
     return centroids, prices, passes
 
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
+PATIENCE = 64
+
 
 def soft_shares(costs: Floats, prices: Floats, temperature: float) -> tuple[float, Floats]:
     """The smoothed dual's first term, -T sum_i log sum_j exp(-(d + p) / T), and the shares (n, k) of every point."""
@@ -59,6 +61,8 @@ def soft_prices(
             tried -= float((prices + step) @ quotas)
             if tried >= value:
                 break
+        else:
+            break  # rounding hides what is left to gain
         prices, value, shares = prices + step, tried, tried_shares
     return prices, shares
 
@@ -70,6 +74,14 @@ def cold_prices(costs: Floats, quotas: Floats, temperature: float) -> Floats:
     while hot > temperature:
         prices, _ = soft_prices(costs, quotas, prices, hot, steps=8, tolerance=0.05)
         hot /= 3
+    return soft_prices(costs, quotas, prices, temperature)[0]
+
+
+def prices_from(costs: Floats, quotas: Floats, prices: Floats, temperature: float) -> Floats:
+    """Prices at ``temperature`` from those of a similar problem, or from nothing where they no longer fit."""
+    sizes = np.bincount((costs + prices.astype(costs.dtype)).argmin(axis=1), minlength=len(prices))
+    if np.abs(sizes - quotas).max() > 0.2 * quotas.mean():
+        return cold_prices(costs, quotas, temperature)
     return soft_prices(costs, quotas, prices, temperature)[0]
 
 
@@ -127,14 +139,19 @@ def repair(costs: Floats, labels: Ints, prices: Floats, quotas: Ints, slack: flo
     """Labels with exactly the sizes ``quotas`` and prices to match, by successive shortest paths between clusters.
 
     Optimal if ``labels`` are the cheapest under ``prices`` and ``slack`` is 0; points within ``slack`` of the cheapest
-    move together, which costs at most ``slack`` a move. costs (n, k); quotas (k,) must sum to n.
+    move together, which costs at most ``slack`` a move. Where very many are left over (prices cannot part points that
+    are all but the same) the slack doubles every ``PATIENCE`` k paths. costs (n, k); quotas (k,) must sum to n.
     """
     k = costs.shape[1]
     edges = _Edges(costs, labels.copy(), np.full((k, k), np.inf))
     edges.update(list(range(k)))
     prices = prices.astype(np.float64)
     excess = np.bincount(labels, minlength=k) - quotas
+    paths = 0
     while (excess > 0).any():
+        paths += 1
+        if paths % (PATIENCE * k) == 0:
+            slack = 2 * slack + 1e-6 * float(costs.max())
         path, distance = _shortest_path(np.maximum(edges.weight + prices - prices[:, None], 0), excess)
         assert path, "quotas sum to the number of points, so a cluster with too few can be reached"
         steps = list(zip(path[:-1], path[1:], strict=True))
@@ -166,7 +183,9 @@ def exact_assignment(costs: Floats, quotas: Ints, prices: Floats, temperature: f
     ``prices`` are a start; ``temperature`` the smallest difference of costs worth resolving (times .01: points nearer
     than that count as equal).
     """
-    for warm in (temperature, temperature / 4, temperature / 16):
-        prices, _ = soft_prices(costs, quotas.astype(np.float64), prices, warm, steps=10, tolerance=0.001)
+    wanted = quotas.astype(np.float64)
+    prices = prices_from(costs, wanted, prices, temperature)
+    for colder in (temperature, temperature / 4, temperature / 16):
+        prices, _ = soft_prices(costs, wanted, prices, colder, steps=10, tolerance=0.001)
     labels = (costs + prices.astype(costs.dtype)).argmin(axis=1)
     return repair(costs, labels, prices, quotas, slack=0.01 * temperature)
