@@ -41,6 +41,7 @@ WORLDS: dict[str, Callable[[int], Setup]] = {
     "law, 1 extra seed at .5": lambda _: Setup(world="law"),
     "law, noisy": lambda _: Setup(world="law", jitter=0.015, run_sd=0.02),
     "late, 5 ratios, 1 extra": lambda _: Setup(world="late", ratios=WIDE, tolerance=0.4),
+    "late, horizon 4x": lambda _: Setup(world="late", ratios=WIDE, tolerance=0.4, horizon=4e6),
 }
 
 

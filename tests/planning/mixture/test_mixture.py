@@ -113,6 +113,15 @@ def test_decision_with_interval_and_json() -> None:
     assert len(decision.explain().splitlines()) == 5
 
 
+def test_a_horizon_far_beyond_the_pilots_is_told() -> None:
+    setup = Setup(sizes=(35_552,), horizon=4e6)
+    decision = plan_mixture(simulate(setup, 0).table, horizon_tokens=setup.horizon, draws=200)
+    assert decision.largest.beyond == pytest.approx(4, rel=0.02) and decision.largest.to_json()["beyond"] > 3
+    assert ("too far to trust it" in decision.explain()) == decision.decided
+    near = plan_mixture(simulate(Setup(sizes=(35_552,)), 0).table, horizon_tokens=2e6, draws=200)
+    assert near.decided and "too far" not in near.explain()
+
+
 def test_same_seed_same_answer() -> None:
     table = study(Setup())
     first, second = (plan_mixture(table, horizon_tokens=2e6, draws=200, seed=3).to_json() for _ in range(2))

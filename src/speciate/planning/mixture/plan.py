@@ -173,6 +173,7 @@ def _decide(
         start_loss=present.starts(basis),
         curves=present.curves(basis, question, level, seed),
         critical_curve=present.critical_curve(path, level) if enough else None,
+        beyond=question.horizon / levels.longest,
         basis=Basis(basis.general, basis.domain, basis.misfit_general, basis.misfit_domain, draws),
     )
 

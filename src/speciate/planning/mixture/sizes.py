@@ -57,4 +57,5 @@ def extrapolate_size(models: list[SizeDecision], params: int, level: float, wide
         status=f"critical ratio {value:.1%} from the sizes {names}{doubt}",
         decided=True,
         remedy=None,
+        beyond=last.beyond,
     )
