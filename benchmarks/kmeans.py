@@ -1,6 +1,7 @@
 """Balanced k-means on text and on many points, beside scikit-learn, faiss and k-means-constrained.
 
-    python benchmarks/kmeans.py [--quick] [--text FOLDER] [--peers PYTHON] [--million] [--clusters 16,64] [--json]
+    python benchmarks/kmeans.py [--quick] [--text FOLDER] [--peers PYTHON] [--million] [--clusters 16,64]
+                                [--only CASE] [--methods ours,faiss] [--json]
 
 Text: pieces of 500 characters of the .jsonl.zst files in FOLDER (default ../shared/data/corpora; without them, made
 points), TF-IDF with SVD. Half of the pieces are clustered; balance is judged on the other half, once drawn among all
@@ -67,6 +68,7 @@ def constrained(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 METHODS = {"ours": ours, "sklearn": sklearn, "faiss": faiss, "constrained": constrained}
+OWN = ["ours", "sklearn"]  # without --peers
 IMPORTS = {"ours": "speciate.corpus.balanced_kmeans", "faiss": "faiss", "constrained": "k_means_constrained"}
 
 
@@ -200,6 +202,7 @@ def main() -> None:
     parser.add_argument("--million", action="store_true")
     parser.add_argument("--clusters", default="16,64")
     parser.add_argument("--only", default="", help="cases whose name starts so")
+    parser.add_argument("--methods", default="", help="of ours,sklearn,faiss,constrained")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--job", choices=METHODS, help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
@@ -213,7 +216,8 @@ def main() -> None:
         for name, path, k in cases(Path(folder), options.text, clusters, options.quick, options.million):
             if not name.startswith(options.only):
                 continue
-            methods = ["ours"] if name == "million" else list(METHODS if options.peers else ["ours", "sklearn"])
+            methods = options.methods.split(",") if options.methods else list(METHODS if options.peers else OWN)
+            methods = ["ours"] if name == "million" else methods
             shape = np.load(path, mmap_mode="r").shape
             for method in methods:
                 python = options.peers if method in ("faiss", "constrained") else sys.executable

@@ -142,6 +142,19 @@ def test_many_points_are_balanced_at_their_borders(large: np.ndarray, monkeypatc
     assert (part.assign(large) != part.labels).mean() < 0.002
 
 
+def test_a_sample_far_too_small_misleads_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """60 points a cluster in 64 dimensions: prices that suit the sample alone gave one cluster half of all points."""
+    x = clumps(24_000, d=64, groups=40, seed=6)
+    whole = fit_balanced_kmeans(x, 16, seed=0, attempts=1)
+    monkeypatch.setattr("speciate.corpus.balanced_kmeans.SAMPLE", 960)
+    monkeypatch.setattr("speciate.corpus.balanced_kmeans.SAMPLE_PER_CLUSTER", 60)
+    monkeypatch.setattr("speciate.corpus.balanced_kmeans.IN_MEMORY", 160_000)  # 2,000 rows: the end mends little
+    model = fit_balanced_kmeans(x, 16, seed=0, attempts=1)
+    assert model.sizes.tolist() == [1_500] * 16
+    assert model.inertia <= 1.03 * whole.inertia
+    assert np.bincount(model.assign(x), minlength=16).max() <= 1.05 * 1_500
+
+
 def test_the_same_from_any_threads_chunks_and_storage(large: np.ndarray, tmp_path: Path) -> None:
     one = fit_balanced_kmeans(large, 5, seed=4, threads=1, attempts=2)
     np.save(tmp_path / "x.npy", large)

@@ -28,7 +28,9 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 IN_MEMORY = 2**26  # numbers: so many of the points and of their costs are looked at together
-SAMPLE_PER_CLUSTER = 256
+SAMPLE, SAMPLE_PER_CLUSTER = 2**14, 256  # points of the search: at least, and by cluster
+BORDER_ROUNDS = 4
+GAIN = 0.6  # of an unevenness, mended per step; 1 swings to and fro
 FORMAT = 1
 SAVED = ("centroids", "prices", "sizes", "inertia", "iterations", "seed", "offset", "scale")
 
@@ -204,8 +206,8 @@ def _centred(matrix: NDArray[Any], threads: int) -> Points:
 
 
 def _sample(n: int, k: int, seed: int) -> Ints:
-    """Sorted rows of the sample for the search: 256 a cluster where 2^24 costs allow it, and 2^14 at least."""
-    size = max(2**14, min(SAMPLE_PER_CLUSTER * k, 2**24 // k))
+    """Sorted rows of the sample for the search: SAMPLE or more, 256 a cluster where 2^24 costs allow."""
+    size = max(SAMPLE, min(SAMPLE_PER_CLUSTER * k, 2**24 // k))
     return np.sort(np.random.default_rng(seed).choice(n, min(n, size), replace=False))
 
 
@@ -215,8 +217,8 @@ def _lloyd(
     """Lloyd's steps over all points: centroids move to their means, prices follow on the sample ``rows``.
 
     The sample's quotas are corrected by how its sizes differed from those of all points under the same prices, so the
-    sizes of all points come out even, not only the sample's; half of the way, since a cluster that has grown moves to
-    where it grew and grows on. Ends when the sizes are even and the dual's value falls by less than 1e-4.
+    sizes of all points come out even, not only the sample's; ``GAIN`` of the way, since a cluster that has grown moves
+    to where it grew and grows on. Ends when the sizes are even and the dual's value falls by less than 1e-4.
     """
     n, (m, k) = len(points.x), (len(rows), len(centroids))
     passes, last = 0, np.inf
@@ -226,10 +228,10 @@ def _lloyd(
         value = sums.inertia + float(prices @ (sums.sizes - n / k))
         with single_threaded_products():
             own = soft_shares(costs_of(rows, centroids), prices, sharp)[1].mean(axis=0, dtype=np.float64)
-            share = np.clip(1 / k - (sums.sizes / n - own), 0.5 / k, 1.5 / k)
+            share = np.clip(own + GAIN * (1 / k - sums.sizes / n), 0.5 / k, 1.5 / k)
             sizes = sums.sizes[:, None]
             centroids = np.where(sizes > 0, sums.sums / np.maximum(sizes, 1), centroids).astype(np.float32)
-            prices = (prices + prices_from(costs_of(rows, centroids), m * share / share.sum(), prices, sharp)) / 2
+            prices = prices_from(costs_of(rows, centroids), m * share / share.sum(), prices, sharp)
         even = n == m or sums.sizes.max() <= 1.05 * n / k
         if even and value > last * (1 - 1e-4):
             break
@@ -240,33 +242,56 @@ def _lloyd(
 def _balance(
     points: Points, centroids: Floats, prices: Floats, quotas: Ints, sharp: float, most: int, threads: int
 ) -> tuple[Floats, Floats, Ints, float]:
-    """Exactly balanced labels, their prices and inertia; with few points, Lloyd's steps with exact assignments too.
-
-    Of many points only those nearest to a border are assigned anew, and those of a cluster that is too large.
-    """
+    """Exactly balanced labels, their prices and inertia; with few points, Lloyd's steps with exact assignments too."""
     n, d = points.x.shape
     k = len(centroids)
-    labels, margins = np.zeros(n, np.int32), np.zeros(n, np.float32)
-    inertia = Pass(centroids, prices, labels, margins).run(points, threads).inertia
-    index = _border(labels, margins, quotas, max(IN_MEMORY // (k + d), k))
-    rows = points.rows(index)
-    fixed = np.bincount(labels, minlength=k) - np.bincount(labels[index], minlength=k)
+    if n > max(IN_MEMORY // (k + d), k):
+        return _balance_borders(points, centroids, prices, quotas, sharp, threads)
+    rows = points.rows(np.arange(n))
+    last, best = np.inf, None
     with single_threaded_products():
-        costs = costs_of(rows, centroids)
-        inertia -= float(np.take_along_axis(costs, labels[index, None], 1).sum(dtype=np.float64))
-        own, prices = exact_assignment(costs, quotas - fixed, prices, sharp)
-        within = float(np.take_along_axis(costs, own[:, None], 1).sum(dtype=np.float64))
-        for _ in range(most if len(index) == n else 0):
-            member = np.eye(k, dtype=np.float32)[own]
-            tried = (member.T @ rows) / np.maximum(quotas, 1)[:, None].astype(np.float32)
-            costs = costs_of(rows, tried)
-            own_tried, prices_tried = exact_assignment(costs, quotas, prices, sharp)
-            within_tried = float(np.take_along_axis(costs, own_tried[:, None], 1).sum(dtype=np.float64))
-            if within_tried > within * (1 - 1e-5):
+        for _ in range(most + 1):
+            costs = costs_of(rows, centroids)
+            labels, prices = exact_assignment(costs, quotas, prices, sharp)
+            inertia = _total(costs, labels)
+            if best is not None and inertia > last * (1 - 1e-5):
                 break
-            centroids, own, prices, within = tried, own_tried, prices_tried, within_tried
-    labels[index] = own
-    return centroids, prices, labels, inertia + within
+            last, best = inertia, (centroids, prices, labels.astype(np.int32), inertia)
+            member = np.eye(k, dtype=np.float32)[labels]
+            centroids = (member.T @ rows) / np.maximum(quotas, 1)[:, None].astype(np.float32)
+    assert best is not None, "at least one assignment was made"
+    return best
+
+
+def _balance_borders(
+    points: Points, centroids: Floats, prices: Floats, quotas: Ints, sharp: float, threads: int
+) -> tuple[Floats, Floats, Ints, float]:
+    """The same for many points: only those nearest to a border are assigned anew, and those of a cluster too large.
+
+    Their prices know nothing of the other points, so they are kept only where they leave all points more even.
+    """
+    n, (k, d) = len(points.x), centroids.shape
+    least, best = n + 1, None
+    for _ in range(BORDER_ROUNDS):
+        labels, margins = np.zeros(n, np.int32), np.zeros(n, np.float32)
+        sums = Pass(centroids, prices, labels, margins).run(points, threads)
+        uneven = int(np.abs(sums.sizes - quotas).max())
+        if uneven >= least:
+            break
+        index = _border(labels, margins, quotas, IN_MEMORY // (k + d))
+        fixed = sums.sizes - np.bincount(labels[index], minlength=k)
+        with single_threaded_products():
+            costs = costs_of(points.rows(index), centroids)
+            own, tried = exact_assignment(costs, quotas - fixed, prices, sharp, whole=False)
+        inertia = sums.inertia - _total(costs, labels[index]) + _total(costs, own)
+        labels[index] = own
+        least, best, prices = uneven, (centroids, prices, labels, inertia), tried
+    assert best is not None, "at least one assignment was made"
+    return best
+
+
+def _total(costs: Floats, labels: Ints) -> float:
+    return float(np.take_along_axis(costs, labels[:, None], 1).sum(dtype=np.float64))
 
 
 def _border(labels: Ints, margins: Floats, quotas: Ints, most: int) -> Ints:

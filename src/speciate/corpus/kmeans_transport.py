@@ -135,12 +135,15 @@ def _shortest_path(reduced: Floats, excess: Ints) -> tuple[list[int], Floats]:
     return path[::-1], np.minimum(distance, distance[here])
 
 
-def repair(costs: Floats, labels: Ints, prices: Floats, quotas: Ints, slack: float = 0.0) -> tuple[Ints, Floats]:
+def repair(
+    costs: Floats, labels: Ints, prices: Floats, quotas: Ints, slack: float = 0.0, whole: bool = True
+) -> tuple[Ints, Floats]:
     """Labels with exactly the sizes ``quotas`` and prices to match, by successive shortest paths between clusters.
 
     Optimal if ``labels`` are the cheapest under ``prices`` and ``slack`` is 0; points within ``slack`` of the cheapest
     move together, which costs at most ``slack`` a move. Where very many are left over (prices cannot part points that
-    are all but the same) the slack doubles every ``PATIENCE`` k paths. costs (n, k); quotas (k,) must sum to n.
+    are all but the same) the slack doubles every ``PATIENCE`` k paths. costs (n, k); quotas (k,) must sum to n;
+    ``whole``: these are all points, and prices may move as far as they allow.
     """
     k = costs.shape[1]
     edges = _Edges(costs, labels.copy(), np.full((k, k), np.inf))
@@ -163,7 +166,7 @@ def repair(costs: Floats, labels: Ints, prices: Floats, quotas: Ints, slack: flo
         excess[path[0]] -= count
         excess[path[-1]] += count
         prices -= distance
-    return edges.labels, _centred_prices(edges.weight, prices)
+    return edges.labels, _centred_prices(edges.weight, prices) if whole else prices
 
 
 def _centred_prices(weight: Floats, prices: Floats, sweeps: int = 20) -> Floats:
@@ -177,7 +180,9 @@ def _centred_prices(weight: Floats, prices: Floats, sweeps: int = 20) -> Floats:
     return centred
 
 
-def exact_assignment(costs: Floats, quotas: Ints, prices: Floats, temperature: float) -> tuple[Ints, Floats]:
+def exact_assignment(
+    costs: Floats, quotas: Ints, prices: Floats, temperature: float, whole: bool = True
+) -> tuple[Ints, Floats]:
     """Labels (n,) with exactly the sizes ``quotas`` at the least cost, and their prices (k,).
 
     ``prices`` are a start; ``temperature`` the smallest difference of costs worth resolving (times .01: points nearer
@@ -188,4 +193,4 @@ def exact_assignment(costs: Floats, quotas: Ints, prices: Floats, temperature: f
     for colder in (temperature, temperature / 4, temperature / 16):
         prices, _ = soft_prices(costs, wanted, prices, colder, steps=10, tolerance=0.001)
     labels = (costs + prices.astype(costs.dtype)).argmin(axis=1)
-    return repair(costs, labels, prices, quotas, slack=0.01 * temperature)
+    return repair(costs, labels, prices, quotas, slack=0.01 * temperature, whole=whole)
