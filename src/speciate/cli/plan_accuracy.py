@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
-from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
-from speciate.cli.sealing import Seal, told, write_sealed
+from speciate.cli.output import Columns, Json, Level, Seed
+from speciate.cli.plan_cost import cost_of, cost_told, device_asked, with_cost
+from speciate.cli.plan_options import DeviceName, Price, Seal, answered, table_of
+from speciate.cli.sealing import told, write_sealed
 
 if TYPE_CHECKING:
     from speciate.planning.accuracy.decision import AccuracyDecision
@@ -18,7 +19,7 @@ Draws = Annotated[int, typer.Option(help="Draws behind the interval.", min=100)]
 
 
 def accuracy(
-    file: Annotated[Path, typer.Argument(metavar="TABLE", help="Accuracies of runs, with chance: .csv or .parquet.")],
+    file: Annotated[Path, table_of("Accuracies of runs, with chance")],
     params: Annotated[float | None, typer.Option(help="Size of the asked run; with --tokens.")] = None,
     tokens: Annotated[float | None, typer.Option(help="Training tokens of the asked run; with --params.")] = None,
     flops: Annotated[float | None, typer.Option(help="Its compute, in the table's column flops.")] = None,
@@ -55,11 +56,8 @@ def accuracy(
     )
     sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
     cost = cost_of(decision.flops, priced)
-    if as_json:
-        emit(with_cost(decision.to_json(), cost))
-    else:
-        print("\n".join(lines_of(told(cost_told(_lines(decision), cost), sealed), screen())))
-    return DONE if decision.decided else NOT_DECIDABLE
+    lines = cost_told(_lines(decision), cost)
+    return answered(with_cost(decision.to_json(), cost), told(lines, sealed), decision.decided, as_json)
 
 
 def _lines(decision: AccuracyDecision) -> list[str]:

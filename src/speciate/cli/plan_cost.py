@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from speciate.errors import Problem, UserError
 
 if TYPE_CHECKING:
     from speciate.runs.devices import Device
     from speciate.runs.estimate import DecisionCost
-
-DeviceName = Annotated[
-    str | None, typer.Option("--device", metavar="NAME", help="Add hours on it, as in H100; a wrong name lists all.")
-]
-Price = Annotated[float | None, typer.Option("--price", help="Price of one device for an hour, any currency.")]
 
 
 def device_asked(name: str | None, price: float | None, problems: Sequence[Problem] = ()) -> Device | None:

@@ -7,16 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen, table
-from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
-from speciate.cli.sealing import Seal, told, write_sealed
+from speciate.cli.output import Columns, Json, Level, Seed, table
+from speciate.cli.plan_cost import cost_of, cost_told, device_asked, with_cost
+from speciate.cli.plan_options import DeviceName, Price, Seal, answered, table_of
+from speciate.cli.sealing import told, write_sealed
 from speciate.errors import Problem
 
 Draws = Annotated[int, typer.Option(help="Draws behind probabilities and intervals.", min=100)]
 
 
 def decide(
-    file: Annotated[Path, typer.Argument(metavar="TABLE", help="Losses of pilots of any kind: .csv or .parquet.")],
+    file: Annotated[Path, table_of("Losses of pilots of any kind")],
     flops_budget: Annotated[float, typer.Option(help="FLOPs for pilots, final run and serving together.")],
     pilots: Annotated[
         Literal["charged", "sunk"], typer.Option(help="Whether what the pilots cost is taken from the budget.")
@@ -82,16 +83,12 @@ def decide(
     sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
     sunk, leader = decision.question.pilots_sunk, decision.leader
     cost = cost_of(None if leader is None else leader.flops, priced, None if sunk else decision.ledger.pilot_flops)
-    if as_json:
-        emit(with_cost(decision.to_json(), cost))
-    else:
-        notes = [f"Not considered: {what}: {why} -> {fix}." for what, why, fix in not_considered(decision.missing)]
-        notes += [f"Note: {note}." for note in decision.notes]
-        what = "The final run" if sunk else "Pilots and final run"
-        lines = cost_told(decision.explain().splitlines(), cost, what)
-        lines += ["", *table(*options_table(decision)).splitlines(), *notes]
-        print("\n".join(lines_of(told(lines, sealed), screen())))
-    return DONE if decision.decided else NOT_DECIDABLE
+    notes = [f"Not considered: {what}: {why} -> {fix}." for what, why, fix in not_considered(decision.missing)]
+    notes += [f"Note: {note}." for note in decision.notes]
+    what = "The final run" if sunk else "Pilots and final run"
+    lines = cost_told(decision.explain().splitlines(), cost, what)
+    lines += ["", *table(*options_table(decision)).splitlines(), *notes]
+    return answered(with_cost(decision.to_json(), cost), told(lines, sealed), decision.decided, as_json)
 
 
 def _read(tolerance: str, params: str | None, problems: list[Problem]) -> tuple[float | None, tuple[float, ...]]:

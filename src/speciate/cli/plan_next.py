@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Seed, emit, lines_of, screen, table
-from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
+from speciate.cli.output import Columns, Json, Seed, screen, table
+from speciate.cli.plan_cost import cost_of, cost_told, device_asked, with_cost
+from speciate.cli.plan_options import DeviceName, Price, answered, table_of
 from speciate.errors import Problem
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ SHOWN = 8  # runs
 
 
 def next_run(
-    file: Annotated[Path, typer.Argument(metavar="TABLE", help="Measurements that there are: .csv or .parquet.")],
+    file: Annotated[Path, table_of("Measurements that there are")],
     kind: Annotated[str, typer.Option("--for", metavar="KIND", help="The decision: mixture or split.")] = "mixture",
     candidates: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Runs to choose from, .csv or .parquet (default: a grid).")
@@ -79,14 +80,12 @@ def next_run(
         **question,
     )
     cost = cost_of(None if decision.choice is None else decision.choice.flops, priced)
-    if as_json:
-        emit(with_cost(decision.to_json(), cost))
-    else:
-        lines = cost_told(decision.explain().splitlines(), cost)
-        print("\n".join(lines_of([*lines, *(f"Note: {note}." for note in decision.notes)], screen())))
-        if decision.decided and decision.runs:
-            print("\n" + ranked(decision, screen()))
-    return DONE if decision.decided else NOT_DECIDABLE
+    lines = cost_told(decision.explain().splitlines(), cost)
+    lines += [f"Note: {note}." for note in decision.notes]
+    code = answered(with_cost(decision.to_json(), cost), lines, decision.decided, as_json)
+    if decision.decided and decision.runs and not as_json:
+        print("\n" + ranked(decision, screen()))
+    return code
 
 
 def _question(kind: str, given: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
-from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
-from speciate.cli.sealing import Seal, told, write_sealed
+from speciate.cli.output import Columns, Json, Level, Seed
+from speciate.cli.plan_cost import cost_of, cost_told, device_asked, with_cost
+from speciate.cli.plan_options import DeviceName, Draws, Price, Seal, answered, table_of
+from speciate.cli.sealing import told, write_sealed
 from speciate.errors import Problem
 
 
 def specialize(
-    file: Annotated[Path, typer.Argument(metavar="TABLE", help="Exam perplexities of checkpoints: .csv or .parquet.")],
+    file: Annotated[Path, table_of("Exam perplexities of checkpoints")],
     general: Annotated[str, typer.Option(help="Name (train_on) of the general regime.")] = "general",
     specialized: Annotated[str | None, typer.Option(help="Name (train_on) of the specialised regime.")] = None,
     eval_on: Annotated[str | None, typer.Option(help="The domain's exam suite.")] = None,
@@ -24,7 +25,7 @@ def specialize(
         list[str] | None, typer.Option(help="Compute budgets, as in 1e20,1e21 (default: three that the rows hold).")
     ] = None,
     level: Level = 0.9,
-    bootstrap: Annotated[int, typer.Option(help="Draws behind the intervals.", min=100)] = 1000,
+    bootstrap: Draws = 1000,
     seed: Seed = 0,
     columns: Columns = None,
     seal: Seal = None,
@@ -56,12 +57,8 @@ def specialize(
              "flops": budgets, "level": level, "draws": bootstrap, "seed": seed}  # fmt: skip
     sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
     cost = cost_of(decision.flops, priced)
-    if as_json:
-        emit(with_cost(decision.to_json(), cost))
-    else:
-        lines = cost_told(decision.explain().splitlines(), cost, f"The run on {decision.better}")
-        print("\n".join(lines_of(told(lines, sealed), screen())))
-    return DONE if decision.decided else NOT_DECIDABLE
+    lines = cost_told(decision.explain().splitlines(), cost, f"The run on {decision.better}")
+    return answered(with_cost(decision.to_json(), cost), told(lines, sealed), decision.decided, as_json)
 
 
 def _budgets(texts: list[str], problems: list[Problem]) -> list[float]:

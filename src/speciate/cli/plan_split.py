@@ -7,16 +7,15 @@ from typing import Annotated
 
 import typer
 
-from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
-from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
-from speciate.cli.sealing import Seal, told, write_sealed
+from speciate.cli.output import Columns, Json, Level, Seed
+from speciate.cli.plan_cost import cost_of, cost_told, device_asked, with_cost
+from speciate.cli.plan_options import DeviceName, Draws, Price, Seal, answered, table_of
+from speciate.cli.sealing import told, write_sealed
 from speciate.errors import Problem
-
-Draws = Annotated[int, typer.Option(help="Draws behind the intervals.", min=100)]
 
 
 def split(
-    file: Annotated[Path, typer.Argument(metavar="TABLE", help="Losses of seeds and experts: .csv or .parquet.")],
+    file: Annotated[Path, table_of("Losses of seeds and experts")],
     tokens: Annotated[float, typer.Option(help="Total of the seed and all experts, in tokens.")],
     domains: Annotated[
         str | None, typer.Option(metavar="K", help="Number of domains; several, as in 4,8,16, to choose among.")
@@ -59,13 +58,9 @@ def split(
              "where": where, "level": level, "draws": bootstrap, "seed": seed}  # fmt: skip
     sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
     cost = cost_of(decision.flops, priced)
-    if as_json:
-        emit(with_cost(decision.to_json(), cost))
-    else:
-        lines = cost_told(decision.explain().splitlines(), cost, "All of it")
-        lines += [f"Note: {note}." for note in decision.notes]
-        print("\n".join(lines_of(told(lines, sealed), screen())))
-    return DONE if decision.decided else NOT_DECIDABLE
+    lines = cost_told(decision.explain().splitlines(), cost, "All of it")
+    lines += [f"Note: {note}." for note in decision.notes]
+    return answered(with_cost(decision.to_json(), cost), told(lines, sealed), decision.decided, as_json)
 
 
 def _options(

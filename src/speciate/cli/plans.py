@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speciate.cli.output import DONE, NOT_DECIDABLE, Columns, Json, Level, Seed, emit, lines_of, screen
-from speciate.cli.plan_cost import DeviceName, Price, cost_of, cost_told, device_asked, with_cost
-from speciate.cli.sealing import Seal, told, write_sealed
+from speciate.cli.output import Columns, Json, Level, Seed
+from speciate.cli.plan_cost import cost_of, cost_told, device_asked, with_cost
+from speciate.cli.plan_options import DeviceName, Draws, Price, Seal, answered, table_of
+from speciate.cli.sealing import told, write_sealed
 from speciate.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
 
     from speciate.runs.devices import Device
 
-Draws = Annotated[int, typer.Option(help="Draws behind the intervals.", min=100)]
 Pairs = dict[str, float]
 LAMBDA_HELP = "Weigh general against domain loss (default: infinite, the general loss alone must turn)."
 UNIQUE_HELP = "Unique tokens of the domain's text, or of several domains'."
 
 
 def mixture(
-    file: Annotated[Path, typer.Argument(metavar="TABLE", help="Measurements of continued runs: .csv or .parquet.")],
+    file: Annotated[Path, table_of("Measurements of continued runs")],
     general: Annotated[str, typer.Option(help="Name of the general evaluation set.")] = "general",
     domain: Annotated[str | None, typer.Option(help="Name of the domain's evaluation set.")] = None,
     domains: Annotated[
@@ -107,7 +107,7 @@ def _single(
         lines += [f"Note: {published_source()}."] if again else ["Note: no size has a ratio, so no epochs are counted."]
     request = {**asked, "unique": None if limited is None else dict(limited)}
     sealed = write_sealed(seal, decision, decision.rows, request, file, as_json)
-    return _shown(with_cost(decision.to_json() | extra, cost), told(lines, sealed), decision.decided, as_json)
+    return answered(with_cost(decision.to_json() | extra, cost), told(lines, sealed), decision.decided, as_json)
 
 
 def _several(
@@ -123,15 +123,7 @@ def _several(
     sealed = write_sealed(seal, decision, decision.rows, asked, file, as_json)
     cost = cost_of(decision.flops, device)
     lines = [*cost_told(decision.explain().splitlines(), cost), *decision.details()]
-    return _shown(with_cost(decision.to_json(), cost), told(lines, sealed), decision.decided, as_json)
-
-
-def _shown(found: dict[str, Any], lines: list[str], decided: bool, as_json: bool) -> int:
-    if as_json:
-        emit(found)
-    else:
-        print("\n".join(lines_of(lines, screen())))
-    return DONE if decided else NOT_DECIDABLE
+    return answered(with_cost(decision.to_json(), cost), told(lines, sealed), decision.decided, as_json)
 
 
 def _together(

@@ -6,9 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from speciate.errors import Problem, UserError
 
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from speciate.planning.predictions import Decision
-
-Seal = Annotated[Path | None, typer.Option("--seal", metavar="FILE", help="Seal the plan here before it is run.")]
 
 
 def write_sealed(
