@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from speciate.corpus.held_out import average_precision, judge_scores
-from speciate.corpus.labels import Label
-from speciate.corpus.ordinal import TopicModel
-from speciate.corpus.rounds import Labelling, Ranking, Schedule, label_in_rounds
-from speciate.corpus.sampling import Candidate
+from speciate.corpus.classify.held_out import average_precision, judge_scores
+from speciate.corpus.classify.labels import Label
+from speciate.corpus.classify.ordinal import TopicModel
+from speciate.corpus.classify.rounds import Labelling, Ranking, Schedule, label_in_rounds
+from speciate.corpus.classify.sampling import Candidate
 
 CHARACTERS = 4_000
 PREVALENCE = 0.01

@@ -32,10 +32,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from speciate.corpus.engine import Engine
-from speciate.corpus.inspect import inspect_corpus
-from speciate.corpus.parts import Part, cut, read_part
-from speciate.corpus.text_folder import PartWriter, run_step
+from speciate.corpus.reading.inspect import inspect_corpus
+from speciate.corpus.steps.engine import Engine
+from speciate.corpus.steps.parts import Part, cut, read_part
+from speciate.corpus.steps.text_folder import PartWriter, run_step
 
 Kind = Literal["local", "ray"]
 MODULE = "benchmark_corpus"

@@ -30,13 +30,13 @@ from pathlib import Path
 
 import numpy as np
 
-from speciate.corpus.clean import Cleaning, clean
-from speciate.corpus.engine import Engine
-from speciate.corpus.near_duplicates import Near, sketch
-from speciate.corpus.ngrams import ngram_hashes, normalised, word_hashes
-from speciate.corpus.parts import cut, read_part
-from speciate.corpus.quality import judge_all
-from speciate.corpus.quality_presets import PRESETS
+from speciate.corpus.clean.near_duplicates import Near, sketch
+from speciate.corpus.clean.ngrams import ngram_hashes, normalised, word_hashes
+from speciate.corpus.clean.quality import judge_all
+from speciate.corpus.clean.quality_presets import PRESETS
+from speciate.corpus.clean.step import Cleaning, clean
+from speciate.corpus.steps.engine import Engine
+from speciate.corpus.steps.parts import cut, read_part
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 CORPORA = SHARED / "corpora"

@@ -37,7 +37,7 @@ CORPORA = ROOT.parent / "shared" / "data" / "corpora"
 
 
 def ours(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    from speciate.corpus.balanced_kmeans import fit_balanced_kmeans
+    from speciate.corpus.cluster.balanced_kmeans import fit_balanced_kmeans
 
     model = fit_balanced_kmeans(x, k, seed=0, threads=THREADS)
     return model.labels, model.centroids, model.prices
@@ -69,7 +69,7 @@ def constrained(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 METHODS = {"ours": ours, "sklearn": sklearn, "faiss": faiss, "constrained": constrained}
 OWN = ["ours", "sklearn"]  # without --peers
-IMPORTS = {"ours": "speciate.corpus.balanced_kmeans", "faiss": "faiss", "constrained": "k_means_constrained"}
+IMPORTS = {"ours": "speciate.corpus.cluster.balanced_kmeans", "faiss": "faiss", "constrained": "k_means_constrained"}
 
 
 def nearest(x: np.ndarray, centroids: np.ndarray, prices: np.ndarray) -> np.ndarray:

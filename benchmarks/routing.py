@@ -21,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from speciate.corpus.balanced_kmeans import fit_balanced_kmeans
-from speciate.corpus.cluster_parts import HeldOut
-from speciate.corpus.documents import Document
-from speciate.corpus.embed import fit_tfidf
-from speciate.corpus.router import NearestCentroid, soft_targets, train_router
-from speciate.corpus.routing_quality import retrieval_rows, routing_rows, told_tables
-from speciate.corpus.windows import windows_of
+from speciate.corpus.cluster.balanced_kmeans import fit_balanced_kmeans
+from speciate.corpus.cluster.embed import fit_tfidf
+from speciate.corpus.cluster.parts import HeldOut
+from speciate.corpus.cluster.router import NearestCentroid, soft_targets, train_router
+from speciate.corpus.cluster.routing_quality import retrieval_rows, routing_rows, told_tables
+from speciate.corpus.cluster.windows import windows_of
+from speciate.corpus.reading.documents import Document
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "data" / "corpora"
 CODE_BYTES = 14e6

@@ -20,11 +20,11 @@ os.environ["RAYON_NUM_THREADS"] = "1"
 
 import numpy as np  # noqa: E402
 
-from speciate.corpus.byte_pairs import train_byte_pairs  # noqa: E402
-from speciate.corpus.encoder import GPT2, Encoder, encoder_of  # noqa: E402
-from speciate.corpus.interleave import counts_at, exact_weights, turns  # noqa: E402
-from speciate.corpus.parts import cut, read_part  # noqa: E402
-from speciate.corpus.tokenizer import train_tokenizer  # noqa: E402
+from speciate.corpus.steps.parts import cut, read_part  # noqa: E402
+from speciate.corpus.tokens.byte_pairs import train_byte_pairs  # noqa: E402
+from speciate.corpus.tokens.encoder import GPT2, Encoder, encoder_of  # noqa: E402
+from speciate.corpus.tokens.interleave import counts_at, exact_weights, turns  # noqa: E402
+from speciate.corpus.tokens.tokenizer import train_tokenizer  # noqa: E402
 
 
 def clocked(work: Callable[[], Any]) -> tuple[Any, float]:

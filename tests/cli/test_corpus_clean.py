@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from speciate.cli.corpus_clean import clean
-from speciate.corpus.quality import RULES, Rules
+from speciate.corpus.clean.quality import RULES, Rules
 from speciate.errors import UserError
 
 PAGE = Path(__file__).parents[2] / "docs" / "corpus_clean.md"

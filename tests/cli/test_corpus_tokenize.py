@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from speciate.cli.corpus_tokenize import domains_of, tokenize
-from speciate.corpus.shards import Corpus
+from speciate.corpus.tokens.shards import Corpus
 from speciate.errors import UserError
 
 

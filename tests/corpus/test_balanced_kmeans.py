@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment, linprog
 
-from speciate.corpus.balanced_kmeans import BalancedKMeans, fit_balanced_kmeans
-from speciate.corpus.kmeans_passes import BLOCK, costs_of
-from speciate.corpus.kmeans_search import first_temperature
-from speciate.corpus.kmeans_transport import cold_prices, exact_assignment, repair, soft_prices, soft_shares
+from speciate.corpus.cluster.balanced_kmeans import BalancedKMeans, fit_balanced_kmeans
+from speciate.corpus.cluster.kmeans_passes import BLOCK, costs_of
+from speciate.corpus.cluster.kmeans_search import first_temperature
+from speciate.corpus.cluster.kmeans_transport import cold_prices, exact_assignment, repair, soft_prices, soft_shares
 from speciate.errors import UserError
 
 
@@ -132,7 +132,7 @@ def test_new_points_spread_evenly(large: np.ndarray) -> None:
 def test_many_points_are_balanced_at_their_borders(large: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where not all costs fit into memory only the points at the borders are assigned anew; the answer is as good."""
     whole = fit_balanced_kmeans(large, 8, seed=0, threads=2, attempts=1)
-    monkeypatch.setattr("speciate.corpus.balanced_kmeans.IN_MEMORY", 48_000)  # 2,400 rows of 24,000
+    monkeypatch.setattr("speciate.corpus.cluster.balanced_kmeans.IN_MEMORY", 48_000)  # 2,400 rows of 24,000
     part = fit_balanced_kmeans(large, 8, seed=0, threads=2, attempts=1)
     assert part.sizes.tolist() == whole.sizes.tolist() == [3_000] * 8
     assert part.inertia <= 1.002 * whole.inertia
@@ -146,9 +146,9 @@ def test_a_sample_far_too_small_misleads_nobody(monkeypatch: pytest.MonkeyPatch)
     """60 points a cluster in 64 dimensions: prices that suit the sample alone gave one cluster half of all points."""
     x = clumps(24_000, d=64, groups=40, seed=6)
     whole = fit_balanced_kmeans(x, 16, seed=0, attempts=1)
-    monkeypatch.setattr("speciate.corpus.balanced_kmeans.SAMPLE", 960)
-    monkeypatch.setattr("speciate.corpus.balanced_kmeans.SAMPLE_PER_CLUSTER", 60)
-    monkeypatch.setattr("speciate.corpus.balanced_kmeans.IN_MEMORY", 160_000)  # 2,000 rows: the end mends little
+    monkeypatch.setattr("speciate.corpus.cluster.balanced_kmeans.SAMPLE", 960)
+    monkeypatch.setattr("speciate.corpus.cluster.balanced_kmeans.SAMPLE_PER_CLUSTER", 60)
+    monkeypatch.setattr("speciate.corpus.cluster.balanced_kmeans.IN_MEMORY", 160_000)  # 2,000 rows
     model = fit_balanced_kmeans(x, 16, seed=0, attempts=1)
     assert model.sizes.tolist() == [1_500] * 16
     assert model.inertia <= 1.03 * whole.inertia

@@ -15,9 +15,9 @@ import pytest
 from speciate.corpus import build
 from speciate.corpus.build import build_corpus
 from speciate.corpus.builtin import DOMAINS
-from speciate.corpus.shards import Corpus, describe
-from speciate.corpus.stream import Stream
-from speciate.corpus.tokenizer import encode, load_tokenizer
+from speciate.corpus.tokens.shards import Corpus, describe
+from speciate.corpus.tokens.stream import Stream
+from speciate.corpus.tokens.tokenizer import encode, load_tokenizer
 from speciate.errors import UserError
 
 SMALL = {"vocab_size": 300, "window_tokens": 33, "processes": 1}

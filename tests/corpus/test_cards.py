@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from speciate.corpus.cards import page, top_terms
+from speciate.corpus.cluster.cards import page, top_terms
 
 
 def told(routing: bool = True) -> dict[str, Any]:

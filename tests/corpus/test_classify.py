@@ -14,7 +14,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from speciate.corpus.classify import (
+from speciate.corpus.classify.labels import Label
+from speciate.corpus.classify.rounds import Ranking
+from speciate.corpus.classify.sampling import draw_sample
+from speciate.corpus.classify.step import (
     Tokens,
     assess,
     claim,
@@ -24,13 +27,10 @@ from speciate.corpus.classify import (
     score_corpus,
     with_held_out,
 )
-from speciate.corpus.engine import Engine
-from speciate.corpus.labels import Label
-from speciate.corpus.parts import Part, cut, read_part
-from speciate.corpus.rounds import Ranking
-from speciate.corpus.sampling import draw_sample
-from speciate.corpus.threshold import read_scores
-from speciate.corpus.tokenizer import encode, load_tokenizer, train_tokenizer
+from speciate.corpus.classify.threshold import read_scores
+from speciate.corpus.steps.engine import Engine
+from speciate.corpus.steps.parts import Part, cut, read_part
+from speciate.corpus.tokens.tokenizer import encode, load_tokenizer, train_tokenizer
 from speciate.errors import UserError
 
 LAW, SEA = ["court", "judge", "statute", "plea"], ["sea", "sun", "sand", "wind"]
@@ -164,7 +164,7 @@ def test_a_folder_is_for_one_topic_and_text(parts: list[Part], tmp_path: Path) -
 def test_an_encoder_is_fine_tuned_and_scores_like_any_model(parts: list[Part], tmp_path: Path) -> None:
     """A tiny BERT of random weights learns which words are of the topic."""
     checkpoint = tiny_encoder(tmp_path / "tiny")
-    from speciate.corpus import topic_encoder
+    from speciate.corpus.classify import topic_encoder
 
     documents = [document for part in parts for document in read_part(part)]
     chosen = documents[:200]

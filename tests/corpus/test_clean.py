@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from speciate.corpus import clean as module
-from speciate.corpus.clean import Cleaning, clean
-from speciate.corpus.engine import Engine
-from speciate.corpus.language import Languages
-from speciate.corpus.near_duplicates import Near
-from speciate.corpus.parts import cut, read_part
-from speciate.corpus.quality_presets import PRESETS
+from speciate.corpus.clean import step as module
+from speciate.corpus.clean.language import Languages
+from speciate.corpus.clean.near_duplicates import Near
+from speciate.corpus.clean.quality_presets import PRESETS
+from speciate.corpus.clean.step import Cleaning, clean
+from speciate.corpus.steps.engine import Engine
+from speciate.corpus.steps.parts import cut, read_part
 from speciate.errors import UserError
 
 QUESTION = "how many of the words in this question stand in a row in a text that is read by a model"

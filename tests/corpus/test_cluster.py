@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import speciate.corpus.cluster as module
-from speciate.corpus.cluster import ClusterOptions, cluster_corpus, open_router
-from speciate.corpus.engine import Engine
-from speciate.corpus.parts import Part, cut
-from speciate.corpus.windows import count_tokens
+import speciate.corpus.cluster.step as module
+from speciate.corpus.cluster.step import ClusterOptions, cluster_corpus, open_router
+from speciate.corpus.cluster.windows import count_tokens
+from speciate.corpus.steps.engine import Engine
+from speciate.corpus.steps.parts import Part, cut
 from speciate.errors import UserError
 
 TOPICS = ("law court judge appeal statute", "cell gene protein tissue enzyme", "loop array class method string",

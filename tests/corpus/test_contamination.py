@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from speciate.corpus.contamination import Question, index, load, read_questions
-from speciate.corpus.ngrams import normalised, word_hashes
+from speciate.corpus.clean.contamination import Question, index, load, read_questions
+from speciate.corpus.clean.ngrams import normalised, word_hashes
 from speciate.errors import UserError
 
 LONG = "A lei que altera o processo eleitoral entrará em vigor na data de sua publicação, salvo disposição em contrário"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speciate.corpus.documents import Document
-from speciate.corpus.embed import fit_tfidf, load_tfidf
-from speciate.corpus.windows import count_tokens, prefix, split_text, windows_of
+from speciate.corpus.cluster.embed import fit_tfidf, load_tfidf
+from speciate.corpus.cluster.windows import count_tokens, prefix, split_text, windows_of
+from speciate.corpus.reading.documents import Document
 from speciate.errors import UserError
 
 TEXTS = ["law court judge", "court of law", "cell gene protein", "gene of a cell", "protein and gene in a cell"]
@@ -102,7 +102,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_sentence_model_reads_the_whole_window(checkpoint: Path) -> None:
-    from speciate.corpus.embed_model import load_model
+    from speciate.corpus.cluster.embed_model import load_model
 
     model = load_model(str(checkpoint))
     assert (model.dimensions, model.longest) == (16, 16)
@@ -120,7 +120,7 @@ def test_pooling_is_the_mean_over_all_tokens_of_all_pieces(checkpoint: Path) -> 
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from speciate.corpus.embed_model import load_model
+    from speciate.corpus.cluster.embed_model import load_model
 
     text = " ".join(f"w{i % 7}" for i in range(20))
     tokenizer, model = AutoTokenizer.from_pretrained(checkpoint), AutoModel.from_pretrained(checkpoint).eval()
@@ -134,7 +134,7 @@ def test_pooling_is_the_mean_over_all_tokens_of_all_pieces(checkpoint: Path) -> 
 
 
 def test_a_model_that_is_not_there_is_told() -> None:
-    from speciate.corpus.embed_model import load_model
+    from speciate.corpus.cluster.embed_model import load_model
 
     with pytest.raises(UserError, match="no sentence model"):
         load_model("/nowhere/at all")

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speciate.corpus import encoder
-from speciate.corpus.byte_pairs import train_byte_pairs
-from speciate.corpus.encoder import LLAMA3, Encoder, encoder_of
-from speciate.corpus.tokenizer import END_OF_TEXT, end_of_text_id, load_tokenizer, token_bytes, train_tokenizer
+from speciate.corpus.tokens import encoder
+from speciate.corpus.tokens.byte_pairs import train_byte_pairs
+from speciate.corpus.tokens.encoder import LLAMA3, Encoder, encoder_of
+from speciate.corpus.tokens.tokenizer import END_OF_TEXT, end_of_text_id, load_tokenizer, token_bytes, train_tokenizer
 from speciate.errors import UserError
 
 pytest.importorskip("rustbpe")
@@ -131,11 +131,12 @@ def test_training_has_the_size_and_the_layout_of_the_other_trainer(trained: Any)
 
 def test_training_does_not_depend_on_threads(trained: Any) -> None:
     script = (
-        "import json,hashlib;from pathlib import Path;from speciate.corpus.byte_pairs import train_byte_pairs as t;"
+        "import json,hashlib;from pathlib import Path;"
+        "from speciate.corpus.tokens.byte_pairs import train_byte_pairs as t;"
         "print(hashlib.sha256(t([Path(json.__file__).read_text(encoding='utf-8')]*40+['a b c d e f g h'],500)"
         ".to_str().encode()).hexdigest())"
     )
-    source = str(Path(encoder.__file__).parents[2])
+    source = str(Path(encoder.__file__).parents[3])
     told = set()
     for threads in ("1", "3"):
         env = {**os.environ, "RAYON_NUM_THREADS": threads, "PYTHONPATH": source}

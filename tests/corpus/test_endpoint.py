@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from speciate.corpus.endpoint import AGAIN, TRIES, Endpoint, estimate, parse_grade
-from speciate.corpus.sampling import Candidate
+from speciate.corpus.classify.endpoint import AGAIN, TRIES, Endpoint, estimate, parse_grade
+from speciate.corpus.classify.sampling import Candidate
 from speciate.errors import UserError
 
 Answer = Callable[[str, int], Any]  # (text of the question, how often it was asked) -> words, a status, or "cut"

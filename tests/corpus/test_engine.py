@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from speciate.corpus.engine import TRIES, Engine, run_parts
-from speciate.corpus.parts import Part, cut
-from speciate.corpus.text_folder import run_step
+from speciate.corpus.steps.engine import TRIES, Engine, run_parts
+from speciate.corpus.steps.parts import Part, cut
+from speciate.corpus.steps.text_folder import run_step
 from speciate.errors import Problem, UserError
 
 WORKS = '''
 """Works that worker processes can import."""
 import os, signal, time
 from pathlib import Path
-from speciate.corpus.parts import read_part
-from speciate.corpus.text_folder import PartWriter
+from speciate.corpus.steps.parts import read_part
+from speciate.corpus.steps.text_folder import PartWriter
 from speciate.errors import Problem, UserError
 
 def keep_even(part, folder, modulus=2):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from speciate.corpus import fair
-from speciate.corpus.fair import fair_counts, fair_turns
-from speciate.corpus.interleave import by_due_time, counts_at, exact_weights, turns
+from speciate.corpus.tokens import fair
+from speciate.corpus.tokens.fair import fair_counts, fair_turns
+from speciate.corpus.tokens.interleave import by_due_time, counts_at, exact_weights, turns
 
 HEAVY = [90, *[1] * 10]
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speciate.corpus.engine import Engine
-from speciate.corpus.inspect import count_duplicates, inspect_corpus
-from speciate.corpus.lengths import bin_of, largest_of, quantiles
-from speciate.corpus.parts import cut
+from speciate.corpus.reading.inspect import count_duplicates, inspect_corpus
+from speciate.corpus.reading.lengths import bin_of, largest_of, quantiles
+from speciate.corpus.steps.engine import Engine
+from speciate.corpus.steps.parts import cut
 
 
 def corpus(folder: Path) -> list[str]:

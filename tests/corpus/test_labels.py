@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from speciate.corpus.labelling import LabellingStopped, label_by_hand
-from speciate.corpus.labels import Label, read_labels, write_labels, write_questions
-from speciate.corpus.sampling import Candidate
+from speciate.corpus.classify.labelling import LabellingStopped, label_by_hand
+from speciate.corpus.classify.labels import Label, read_labels, write_labels, write_questions
+from speciate.corpus.classify.sampling import Candidate
 from speciate.errors import UserError
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from speciate.corpus.documents import Document
-from speciate.corpus.language import Languages, code_of, languages
+from speciate.corpus.clean.language import Languages, code_of, languages
+from speciate.corpus.reading.documents import Document
 
 PORTUGUESE = "O tribunal decidiu que a lei não se aplica aos contratos celebrados antes da sua publicação."
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speciate.corpus.mixture import Phase, draws, parse_mixture
-from speciate.corpus.stream import Stream
+from speciate.corpus.tokens.mixture import Phase, draws, parse_mixture
+from speciate.corpus.tokens.stream import Stream
 from speciate.errors import UserError
 
 WIDTH = 4

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speciate.corpus import ngrams
-from speciate.corpus.near_duplicates import Near, similarity, sketch
-from speciate.corpus.ngrams import ngram_hashes, normalised, word_hashes
-from speciate.corpus.same_text import Column, alike_by_check, alike_by_sketch, find_repeats, fingerprint
+from speciate.corpus.clean import ngrams
+from speciate.corpus.clean.near_duplicates import Near, similarity, sketch
+from speciate.corpus.clean.ngrams import ngram_hashes, normalised, word_hashes
+from speciate.corpus.clean.same_text import Column, alike_by_check, alike_by_sketch, find_repeats, fingerprint
 
 
 def test_words_are_told_apart_whatever_stands_between() -> None:
@@ -45,11 +45,11 @@ def test_runs_of_words() -> None:
 
 def test_another_process_finds_the_same_numbers() -> None:
     code = (
-        "from speciate.corpus.near_duplicates import *; from speciate.corpus.ngrams import *;"
+        "from speciate.corpus.clean.near_duplicates import *; from speciate.corpus.clean.ngrams import *;"
         "a, b = sketch(word_hashes(normalised('one two three four five six seven')), Near());"
         "print(a.tolist(), b.sum())"
     )
-    names = {"PYTHONPATH": str(Path(ngrams.__file__).parents[2]), "PYTHONHASHSEED": "7"}
+    names = {"PYTHONPATH": str(Path(ngrams.__file__).parents[3]), "PYTHONHASHSEED": "7"}
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=names).stdout
     bands, numbers = sketch(word_hashes(normalised("one two three four five six seven")), Near())
     assert told.split() == f"{bands.tolist()} {numbers.sum()}".split()

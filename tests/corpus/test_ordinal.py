@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speciate.corpus.ordinal import count_words, fit_topic, inverse_frequency, load_topic, weigh
+from speciate.corpus.classify.ordinal import count_words, fit_topic, inverse_frequency, load_topic, weigh
 from speciate.errors import UserError
 
 TOPIC, OTHER = ([f"{kind}{i}" for i in range(60)] for kind in ("lex", "word"))

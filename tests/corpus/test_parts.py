@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from speciate.corpus.documents import LONGEST, Bad, Document
-from speciate.corpus.parts import Part, cut, describe, read_part
+from speciate.corpus.reading.documents import LONGEST, Bad, Document
+from speciate.corpus.steps.parts import Part, cut, describe, read_part
 from speciate.errors import UserError
 
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speciate.corpus.parts import cut, read_part
-from speciate.corpus.quality import RULES, judge, judge_all
-from speciate.corpus.quality_presets import PRESETS, rules_of
-from speciate.corpus.quality_rules import Rules, Text
-from speciate.corpus.repetition import Runs, _duplicate_share, duplicate_ngrams, top_ngrams
+from speciate.corpus.clean.quality import RULES, judge, judge_all
+from speciate.corpus.clean.quality_presets import PRESETS, rules_of
+from speciate.corpus.clean.quality_rules import Rules, Text
+from speciate.corpus.clean.repetition import Runs, _duplicate_share, duplicate_ngrams, top_ngrams
+from speciate.corpus.steps.parts import cut, read_part
 from speciate.errors import UserError
 
 CORPORA = Path(__file__).parents[3] / "shared" / "data" / "corpora"

@@ -15,9 +15,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speciate.corpus.documents import Piece
-from speciate.corpus.parse import records
-from speciate.corpus.read import list_files, read_documents, read_file
+from speciate.corpus.reading.documents import Piece
+from speciate.corpus.reading.parse import records
+from speciate.corpus.reading.read import list_files, read_documents, read_file
 from speciate.errors import UserError
 
 TEXTS = ["first ünïcode\nline two", "second", "third \u2028 separator", "  ", "fourth\r\nline"]

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speciate.corpus.held_out import average_precision, judge_scores
-from speciate.corpus.labels import Label
-from speciate.corpus.parts import cut
-from speciate.corpus.rounds import Labelling, Ranking, Schedule, label_in_rounds
-from speciate.corpus.sampling import Candidate, draw_sample, priority
-from speciate.corpus.threshold import Cut, Scores, cut_to_budget, parse_tokens, tokens_above
+from speciate.corpus.classify.held_out import average_precision, judge_scores
+from speciate.corpus.classify.labels import Label
+from speciate.corpus.classify.rounds import Labelling, Ranking, Schedule, label_in_rounds
+from speciate.corpus.classify.sampling import Candidate, draw_sample, priority
+from speciate.corpus.classify.threshold import Cut, Scores, cut_to_budget, parse_tokens, tokens_above
+from speciate.corpus.steps.parts import cut
 from speciate.errors import UserError
 
 WORDS = [f"word{i}" for i in range(400)]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speciate.corpus.embed import TfidfSvd, fit_tfidf
-from speciate.corpus.router import NearestCentroid, load_router, soft_targets, task_text, train_router
-from speciate.corpus.routing_quality import recalls, retrieval_rows, routing_rows
+from speciate.corpus.cluster.embed import TfidfSvd, fit_tfidf
+from speciate.corpus.cluster.router import NearestCentroid, load_router, soft_targets, task_text, train_router
+from speciate.corpus.cluster.routing_quality import recalls, retrieval_rows, routing_rows
 from speciate.errors import UserError
 
 TOPICS = ("law court judge appeal statute", "cell gene protein tissue enzyme", "loop array class method string")

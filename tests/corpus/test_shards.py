@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from speciate.corpus.build import build_corpus
-from speciate.corpus.shards import Corpus, TokenShards
+from speciate.corpus.tokens.shards import Corpus, TokenShards
 from speciate.errors import UserError
 
 

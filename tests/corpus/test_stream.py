@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speciate.corpus.interleave import by_due_time, exact_weights
-from speciate.corpus.stream import Stream
+from speciate.corpus.tokens.interleave import by_due_time, exact_weights
+from speciate.corpus.tokens.stream import Stream
 from speciate.errors import UserError
 
 WIDTH = 4

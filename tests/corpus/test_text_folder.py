@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from speciate.corpus.documents import Bad, Document
-from speciate.corpus.parts import Part, cut, read_part
-from speciate.corpus.read import read_documents
-from speciate.corpus.text_folder import PartWriter, add_counts, begin, run_step
+from speciate.corpus.reading.documents import Bad, Document
+from speciate.corpus.reading.read import read_documents
+from speciate.corpus.steps.parts import Part, cut, read_part
+from speciate.corpus.steps.text_folder import PartWriter, add_counts, begin, run_step
 from speciate.errors import UserError
 
 

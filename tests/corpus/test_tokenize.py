@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from speciate.corpus import token_shards, tokenize
-from speciate.corpus.engine import Engine
-from speciate.corpus.shards import Corpus, describe
-from speciate.corpus.stream import Stream
-from speciate.corpus.tokenize import Tokenizing, tokenize_corpus
-from speciate.corpus.tokenizer import encode, load_tokenizer
+from speciate.corpus.steps.engine import Engine
+from speciate.corpus.tokens import step as tokenize
+from speciate.corpus.tokens import token_shards
+from speciate.corpus.tokens.shards import Corpus, describe
+from speciate.corpus.tokens.step import Tokenizing, tokenize_corpus
+from speciate.corpus.tokens.stream import Stream
+from speciate.corpus.tokens.tokenizer import encode, load_tokenizer
 from speciate.errors import UserError
 
 HOW = Tokenizing(vocabulary=400, held_out_share=0.1, part_bytes=2e4, sample_bytes=1e5)
@@ -28,7 +29,7 @@ KILLED = '''
 """The work of a part, which kills its process once at the part it is told."""
 import os, signal
 from pathlib import Path
-from speciate.corpus.token_parts import tokenize_part
+from speciate.corpus.tokens.parts import tokenize_part
 
 def killing(part, folder, marks, **how):
     with open(Path(marks) / part.name, "a") as log:
@@ -129,7 +130,7 @@ def test_a_stopped_run_goes_on_and_a_done_one_is_told(sources: dict[str, str], t
         Corpus.open(out)
     with pytest.MonkeyPatch.context() as patch:  # neither the tokenizer nor a part is made again
         patch.setattr(tokenize, "train_byte_pairs", lambda *_: 1 / 0)
-        patch.setattr("speciate.corpus.token_parts.read_part", lambda *_: 1 / 0)
+        patch.setattr("speciate.corpus.tokens.parts.read_part", lambda *_: 1 / 0)
         assert not tokenize_corpus(sources, out, HOW)["done_before"]
     assert contents(out) == contents(whole)
     assert tokenize_corpus(sources, out, HOW, Engine(processes=2))["done_before"]

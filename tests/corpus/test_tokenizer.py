@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speciate.corpus.tokenizer import encode, end_of_text_id, load_tokenizer, token_bytes, train_tokenizer
+from speciate.corpus.tokens.tokenizer import encode, end_of_text_id, load_tokenizer, token_bytes, train_tokenizer
 from speciate.errors import UserError
 
 Prose = Callable[[int], str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from speciate.corpus.interleave import by_due_time, exact_weights
+from speciate.corpus.tokens.interleave import by_due_time, exact_weights
 from speciate.runs.spec import Phase
 from speciate.runs.tree import _phase_state
 

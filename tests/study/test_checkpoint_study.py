@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from speciate.corpus.shards import Corpus
-from speciate.corpus.tokenizer import train_tokenizer
+from speciate.corpus.tokens.shards import Corpus
+from speciate.corpus.tokens.tokenizer import train_tokenizer
 from speciate.runs.ledger import read_ledger
 from speciate.runs.table import read_table
 from speciate.study.layout import Layout

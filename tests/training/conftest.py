@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from speciate.corpus.stream import Stream
+from speciate.corpus.tokens.stream import Stream
 from speciate.runs.spec import ModelSpec, Phase, RunSpec
 from speciate.runs.tree import Node, RunTree, build_tree
 

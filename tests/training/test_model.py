@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from speciate.corpus.tokenizer import train_tokenizer
+from speciate.corpus.tokens.tokenizer import train_tokenizer
 from speciate.errors import UserError
 from speciate.runs.spec import ModelSpec, RunSpec
 from speciate.runs.tree import RunTree

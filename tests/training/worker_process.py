@@ -45,7 +45,7 @@ def real(root: Path, key: str, progress: Callable[[int, float], None], stop: Cal
     """Trains the node of root/tree.json, telling its progress at every step."""
     import numpy as np
 
-    from speciate.corpus.stream import Stream
+    from speciate.corpus.tokens.stream import Stream
     from speciate.runs.tree import RunTree
     from speciate.training import node as node_module
 

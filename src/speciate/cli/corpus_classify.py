@@ -73,11 +73,19 @@ def classify(
     """Keep the texts of a topic: grade a sample, learn from it, score everything, cut by score or by tokens."""
     import json
 
-    from speciate.corpus.classify import Tokens, assess, claim, keep_topic, learn_topic, score_corpus, write_suggestions
-    from speciate.corpus.labelling import LabellingStopped
-    from speciate.corpus.parts import cut
-    from speciate.corpus.rounds import Schedule
-    from speciate.corpus.threshold import parse_tokens
+    from speciate.corpus.classify.labelling import LabellingStopped
+    from speciate.corpus.classify.rounds import Schedule
+    from speciate.corpus.classify.step import (
+        Tokens,
+        assess,
+        claim,
+        keep_topic,
+        learn_topic,
+        score_corpus,
+        write_suggestions,
+    )
+    from speciate.corpus.classify.threshold import parse_tokens
+    from speciate.corpus.steps.parts import cut
     from speciate.storage import write_atomic
 
     _check(topic, [labels, label_with, label_by_hand or None, model], budget, threshold)

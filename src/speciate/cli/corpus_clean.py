@@ -69,12 +69,12 @@ def clean(
     as_json: Json = False,
 ) -> int:
     """Leave out poor text, other languages, repeated documents, and those that hold questions of an evaluation."""
-    from speciate.corpus.clean import Cleaning
-    from speciate.corpus.clean import clean as clean_corpus
-    from speciate.corpus.language import languages
-    from speciate.corpus.near_duplicates import Near
-    from speciate.corpus.parts import cut
-    from speciate.corpus.quality_presets import PRESETS, rules_of
+    from speciate.corpus.clean.language import languages
+    from speciate.corpus.clean.near_duplicates import Near
+    from speciate.corpus.clean.quality_presets import PRESETS, rules_of
+    from speciate.corpus.clean.step import Cleaning
+    from speciate.corpus.clean.step import clean as clean_corpus
+    from speciate.corpus.steps.parts import cut
 
     if preset == NO_RULES and rule:
         raise UserError(Problem("a rule, but no rules", "--rule", f"give --preset {', '.join(PRESETS)}"))

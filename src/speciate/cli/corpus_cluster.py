@@ -48,8 +48,8 @@ def cluster(
     as_json: Json = False,
 ) -> int:
     """Put text into clusters of equal size, and learn to tell a text's cluster by its first tokens."""
-    from speciate.corpus.cluster import ClusterOptions, cluster_corpus
-    from speciate.corpus.parts import cut
+    from speciate.corpus.cluster.step import ClusterOptions, cluster_corpus
+    from speciate.corpus.steps.parts import cut
 
     where = engine_of(engine, address, processes)
     options = ClusterOptions(clusters, embedding, dimensions, window, prefix, held_out, sample, seed)
@@ -68,7 +68,7 @@ def cluster(
 
 def told(report: dict[str, Any]) -> list[str]:
     """The report for a person."""
-    from speciate.corpus.routing_quality import told_tables
+    from speciate.corpus.cluster.routing_quality import told_tables
 
     folder, found = report["folder"], report["clusters"]
     lines = ["already there, from the same command before:"] if report["done_before"] else []

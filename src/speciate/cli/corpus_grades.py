@@ -13,12 +13,12 @@ from speciate.cli.corpus_options import progress_bar
 from speciate.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from speciate.corpus.endpoint import Endpoint
-    from speciate.corpus.engine import Engine
-    from speciate.corpus.labels import Label
-    from speciate.corpus.parts import Part
-    from speciate.corpus.rounds import Labelling, Ranking, Schedule
-    from speciate.corpus.sampling import Candidate, Sample
+    from speciate.corpus.classify.endpoint import Endpoint
+    from speciate.corpus.classify.labels import Label
+    from speciate.corpus.classify.rounds import Labelling, Ranking, Schedule
+    from speciate.corpus.classify.sampling import Candidate, Sample
+    from speciate.corpus.steps.engine import Engine
+    from speciate.corpus.steps.parts import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Sampling:
 
     def draw(self, wanted: Sequence[str] = ()) -> Sample:
         """The sample, and texts by their ids. Raises ``UserError`` if there is no text at all."""
-        from speciate.corpus.sampling import draw_sample
+        from speciate.corpus.classify.sampling import draw_sample
         from speciate.storage import digest
 
         folder = self.out / "sample" / digest([self.size, sorted(wanted)])[:12]
@@ -52,10 +52,10 @@ class Sampling:
 
 def grades_of_file(asked: Sampling, path: Path) -> tuple[Ranking, list[Label]]:
     """Ranking and grades of a file. Raises ``LabellingStopped`` if there was none, and one was written to fill in."""
-    from speciate.corpus.classify import known_texts, with_held_out
-    from speciate.corpus.labelling import LabellingStopped
-    from speciate.corpus.labels import read_labels, write_questions
-    from speciate.corpus.rounds import Ranking
+    from speciate.corpus.classify.labelling import LabellingStopped
+    from speciate.corpus.classify.labels import read_labels, write_questions
+    from speciate.corpus.classify.rounds import Ranking
+    from speciate.corpus.classify.step import known_texts, with_held_out
 
     if not path.exists():
         sample = asked.draw()
@@ -71,8 +71,8 @@ def grades_of_file(asked: Sampling, path: Path) -> tuple[Ranking, list[Label]]:
 
 def grades_by_hand(asked: Sampling) -> tuple[Ranking, list[Label]]:
     """Ask the person in rounds. Raises ``LabellingStopped``; what was graded until then is kept."""
-    from speciate.corpus.labelling import label_by_hand
-    from speciate.corpus.rounds import label_in_rounds
+    from speciate.corpus.classify.labelling import label_by_hand
+    from speciate.corpus.classify.rounds import label_in_rounds
 
     ranking, labelling, note = _begin(asked)
 
@@ -94,8 +94,8 @@ def grades_of_model(
     asked: Sampling, model: str, cache: Path | None, parallel: int, yes: bool
 ) -> tuple[Ranking, list[Label], dict[str, int]]:
     """Have the model grade in rounds, after saying what that takes and being told to go on; and what was used."""
-    from speciate.corpus.endpoint import Endpoint
-    from speciate.corpus.rounds import label_in_rounds
+    from speciate.corpus.classify.endpoint import Endpoint
+    from speciate.corpus.classify.rounds import label_in_rounds
 
     ranking, labelling, _ = _begin(asked)
     endpoint = Endpoint(model, asked.topic, cache or _cache_folder(), parallel)
@@ -120,7 +120,7 @@ def grades_of_model(
 
 def _consent(endpoint: Endpoint, candidates: Sequence[Candidate], labels: int, yes: bool) -> None:
     """Say what labels take; raise ``UserError`` unless somebody agrees."""
-    from speciate.corpus.endpoint import estimate
+    from speciate.corpus.classify.endpoint import estimate
 
     told = estimate(endpoint.topic, candidates, labels)
     what = (
@@ -141,8 +141,8 @@ def _consent(endpoint: Endpoint, candidates: Sequence[Candidate], labels: int, y
 
 
 def _begin(asked: Sampling) -> tuple[Ranking, Labelling, _Note]:
-    from speciate.corpus.labels import read_labels
-    from speciate.corpus.rounds import Labelling, Ranking
+    from speciate.corpus.classify.labels import read_labels
+    from speciate.corpus.classify.rounds import Labelling, Ranking
 
     file = asked.out / "labels.csv"
     labelling = Labelling({label.id: label for label in read_labels(file)} if file.exists() else {})
@@ -158,14 +158,14 @@ class _Note:
     file: Path
 
     def __call__(self, name: str, score: int | None) -> None:
-        from speciate.corpus.labels import write_labels
+        from speciate.corpus.classify.labels import write_labels
 
         self.labelling.note(name, score)
         write_labels(self.file, self.labelling.labels.values())
 
 
 def _kept(asked: Sampling, labelling: Labelling) -> list[Label]:
-    from speciate.corpus.labels import write_labels
+    from speciate.corpus.classify.labels import write_labels
 
     labels = list(labelling.labels.values())
     write_labels(asked.out / "labels.csv", labels)

@@ -32,8 +32,8 @@ def inspect(
     as_json: Json = False,
 ) -> int:
     """What text holds: documents, lengths, duplicates, languages, and what cannot be read and why."""
-    from speciate.corpus.inspect import inspect_corpus
-    from speciate.corpus.parts import cut
+    from speciate.corpus.reading.inspect import inspect_corpus
+    from speciate.corpus.steps.parts import cut
 
     where = engine_of(engine, address, processes)
     if address is not None and out is None:
@@ -54,7 +54,7 @@ def _passed(inputs: list[str]) -> dict[str, int]:
     """Files under the inputs that were not read, by why; "other kinds" by their suffix."""
     from collections import Counter
 
-    from speciate.corpus.files import survey
+    from speciate.corpus.reading.files import survey
 
     total: Counter[str] = Counter()
     for path in map(Path, inputs):

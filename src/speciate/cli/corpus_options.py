@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from speciate.corpus.engine import Engine
+    from speciate.corpus.steps.engine import Engine
 
 Inputs = Annotated[
     list[str],
@@ -32,7 +32,7 @@ MostBad = Annotated[
 
 def engine_of(kind: str, address: str | None, processes: int) -> Engine:
     """The engine of these options. Raises ``UserError`` if they do not fit together."""
-    from speciate.corpus.engine import Engine
+    from speciate.corpus.steps.engine import Engine
 
     return Engine(kind, processes, address)  # type: ignore[arg-type]  # checked by Engine
 

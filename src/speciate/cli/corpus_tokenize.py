@@ -60,8 +60,8 @@ def tokenize(
     as_json: Json = False,
 ) -> int:
     """Text as token shards that training reads, and what a mixture of the domains will really draw."""
-    from speciate.corpus.shards import Corpus, describe
-    from speciate.corpus.tokenize import Tokenizing, tokenize_corpus
+    from speciate.corpus.tokens.shards import Corpus, describe
+    from speciate.corpus.tokens.step import Tokenizing, tokenize_corpus
 
     if tokenizer != "train" and vocabulary is not None:
         raise UserError(Problem("a vocabulary, and a tokenizer that has one", "--vocabulary", "leave one out"))
@@ -120,7 +120,7 @@ def _check_phases(mixture: list[str], tokens: list[float]) -> None:
 
 
 def _mixture(corpus: Any, mixture: list[str], tokens: list[float], length: int) -> dict[str, Any] | None:
-    from speciate.corpus.mixture import Phase, draws, parse_mixture
+    from speciate.corpus.tokens.mixture import Phase, draws, parse_mixture
 
     if not mixture:
         return None

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 from speciate.corpus.builtin import DOMAINS, installation
 from speciate.corpus.collect import Collected, collect
-from speciate.corpus.read import list_files
-from speciate.corpus.shards import FORMAT, Corpus, corpus_digest, read_manifest
+from speciate.corpus.reading.read import list_files
 from speciate.corpus.split import choose_held_out
-from speciate.corpus.tokenizer import end_of_text_id, id_count, load_tokenizer, train_tokenizer
+from speciate.corpus.tokens.shards import FORMAT, Corpus, corpus_digest, read_manifest
+from speciate.corpus.tokens.tokenizer import end_of_text_id, id_count, load_tokenizer, train_tokenizer
 from speciate.corpus.write import SPLITS, sample, write_domain
 from speciate.errors import Problem, UserError
 from speciate.storage import canonical_json, digest, file_digest, write_atomic

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from speciate.corpus.builtin import survey
 from speciate.corpus.duplicates import Duplicates
-from speciate.corpus.read import list_files, read_file
+from speciate.corpus.reading.read import list_files, read_file
 from speciate.corpus.split import shuffled
 from speciate.errors import Problem, UserError
 

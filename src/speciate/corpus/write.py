@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speciate.corpus.collect import Collected
-from speciate.corpus.encoder import encoder_of
+from speciate.corpus.tokens.encoder import encoder_of
 from speciate.storage import canonical_json, file_digest, write_atomic
 
 SPLITS = {"train": "to train on", "held_out": "held out"}

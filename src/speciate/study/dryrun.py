@@ -79,10 +79,10 @@ def _corpus_identity(config: StudyConfig, layout: Layout) -> tuple[str, int]:
     if not (layout.corpus / "manifest.json").exists():
         if config.corpus.tokenizer is None:
             return "", config.corpus.vocabulary
-        from speciate.corpus.tokenizer import id_count, load_tokenizer
+        from speciate.corpus.tokens.tokenizer import id_count, load_tokenizer
 
         return "", id_count(load_tokenizer(Path(config.corpus.tokenizer)))
-    from speciate.corpus.shards import Corpus
+    from speciate.corpus.tokens.shards import Corpus
 
     corpus = Corpus.open(layout.corpus, verify=False)
     return corpus.digest, corpus.vocab_size

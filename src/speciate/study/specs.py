@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from speciate.corpus.shards import Corpus
+from speciate.corpus.tokens.shards import Corpus
 from speciate.errors import Problem, UserError
 from speciate.evaluation.identity import eval_hash
 from speciate.runs.spec import ModelSpec, Phase, RunSpec

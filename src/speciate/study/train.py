@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from speciate.corpus.shards import Corpus
+from speciate.corpus.tokens.shards import Corpus
 from speciate.runs.cost import savings, train_flops
 from speciate.runs.ledger import write_ledger
 from speciate.runs.tree import Node, RunTree, build_tree

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from speciate.corpus.shards import Corpus
-from speciate.corpus.stream import Stream
+from speciate.corpus.tokens.shards import Corpus
+from speciate.corpus.tokens.stream import Stream
 from speciate.evaluation.heldout import HeldOut
 from speciate.runs.tree import Node, RunTree
 from speciate.study.config import StudyConfig

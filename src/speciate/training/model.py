@@ -64,7 +64,7 @@ def export_model(node_dir: Path, out_dir: Path, tokenizer_path: Path | None = No
     """
     from transformers import PreTrainedTokenizerFast
 
-    from speciate.corpus.tokenizer import end_of_text_id, load_tokenizer
+    from speciate.corpus.tokens.tokenizer import end_of_text_id, load_tokenizer
     from speciate.training.checkpoint import load_weights, read_checkpoint
 
     spec_path = node_dir / "spec.json"

@@ -1,0 +1,1 @@
+"""Poor text, other languages, repeated documents and contamination are left out."""

@@ -1,0 +1,1 @@
+"""Files, folders and data sets to documents; what cannot be read is kept aside with its reason."""

@@ -1,0 +1,1 @@
+"""Text as token shards, and the stream that training reads from them."""
