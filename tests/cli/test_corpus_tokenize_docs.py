@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pages import Page, Played, verb, write_anew
+from pages import Page, verb, write_anew
 from speciate.cli.corpus_tokenize import tokenize
 
 pytest.importorskip("rustbpe")
@@ -15,17 +15,11 @@ NAME = "speciate corpus tokenize"
 PAGE = Page("docs/corpus_tokenize.md", verb(tokenize, NAME), NAME)
 
 
-def made() -> list[Played]:
-    """The example as it prints now, in this folder."""
-    PAGE.python(0)
-    return PAGE.play("console")
-
-
 def test_the_page_shows_what_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (one,) = made()
+    (one,) = PAGE.commands(0)
     assert one.now == one.shown
 
 
 if __name__ == "__main__":
-    write_anew(PAGE, made)
+    write_anew(PAGE, lambda: PAGE.commands(0))

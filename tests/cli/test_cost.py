@@ -1,66 +1,34 @@
-"""The verb cost and docs/cost.md. Run as a script (PYTHONPATH=src), this file writes the page's outputs."""
+"""The verb cost and docs/cost.md. As a script (PYTHONPATH=src:tests), it writes the page's outputs."""
 
 from __future__ import annotations
 
-import io
 import json
-import re
-import shlex
 import subprocess
 import sys
-import tempfile
-from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import pytest
-import typer
 
+from pages import Page, Played, verb, write_anew
 from speciate.cli.cost import cost
 from speciate.cli.output import DONE
 from speciate.errors import UserError
 from speciate.runs.actuals import read_actuals
 
-PAGE = Path(__file__).parents[2] / "docs" / "cost.md"
-TEXT = PAGE.read_text(encoding="utf-8")
-VERB = "$ speciate cost "
-
-app = typer.Typer()
-app.command()(cost)
-
-
-def called(*arguments: str) -> tuple[int, str]:
-    """Exit code and what was printed."""
-    said = io.StringIO()
-    with redirect_stdout(said):
-        code = typer.main.get_command(app).main(list(arguments), "speciate cost", standalone_mode=False)
-    return code, said.getvalue()
-
-
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL)
+called = verb(cost, "speciate cost")
+PAGE = Page("docs/cost.md", called, "speciate cost")
 
 
 def files() -> None:
     """The page's config and table of devices, in the folder of now."""
-    Path("config.json").write_text(blocks("json")[0], encoding="utf-8")
-    Path("devices.csv").write_text(blocks("csv")[0], encoding="utf-8")
+    Path("config.json").write_text(PAGE.blocks("json")[0], encoding="utf-8")
+    Path("devices.csv").write_text(PAGE.blocks("csv")[0], encoding="utf-8")
 
 
-def made() -> str:
-    """The page with all that its commands print now."""
-    text = TEXT
-    for block in blocks("console"):
-        shown = ""
-        for line in block.splitlines():
-            if line.startswith(VERB):
-                code, said = called(*shlex.split(line.removeprefix(VERB)))
-                assert code == DONE
-                shown += f"{line}\n{said}"
-        text = text.replace(f"```console\n{block}```", f"```console\n{shown}```")
-    printed = io.StringIO()
-    with redirect_stdout(printed):
-        exec(blocks("python")[0], {})
-    return text.replace(f"```text\n{blocks('text')[0]}```", f"```text\n{printed.getvalue()}```")
+def made() -> list[Played]:
+    """What the page's commands and its Python print now."""
+    files()
+    return [*PAGE.commands(), Played("text", PAGE.blocks("text")[0], PAGE.python(0))]
 
 
 @pytest.fixture
@@ -78,8 +46,10 @@ def problems(*arguments: str) -> list[str]:
 
 @pytest.mark.usefixtures("folder")
 def test_the_page_shows_what_the_commands_print() -> None:
-    assert len(blocks("console")) == 5
-    assert made() == TEXT
+    found = made()
+    assert [one.kind for one in found] == ["console"] * 5 + ["text"]
+    for one in found:
+        assert one.now == one.shown and set(one.codes) <= {DONE}
 
 
 @pytest.mark.usefixtures("folder")
@@ -169,7 +139,4 @@ def test_no_torch_is_needed() -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as place, chdir(place):
-        files()
-        anew = made()
-    PAGE.write_text(anew, encoding="utf-8")
+    write_anew(PAGE, made)

@@ -1,19 +1,13 @@
-"""The verb plan decide and docs/plan_decide.md. Run as a script (PYTHONPATH=src), this file writes its outputs."""
+"""The verb plan decide and docs/plan_decide.md. As a script (PYTHONPATH=src:tests), it writes its outputs."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import re
-import shlex
-import tempfile
-from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import pytest
-import typer
 
+from pages import Page, verb, write_anew
 from speciate.cli.output import DONE, NOT_DECIDABLE
 from speciate.cli.plan_decide import decide
 from speciate.errors import UserError
@@ -21,59 +15,19 @@ from speciate.planning.decide.simulate import World, simulate
 from speciate.planning.seal import verify_seal
 from speciate.runs.table import read_table, row_digests
 
-PAGE = Path(__file__).parents[2] / "docs" / "plan_decide.md"
-TEXT = PAGE.read_text(encoding="utf-8")
-NUMBER = re.compile(r"(?<![\w.])[+-]*\d[\d.]*(?:e[+-]?\d+)?")
+called = verb(decide, "speciate plan decide")
+PAGE = Page("docs/plan_decide.md", called, "speciate plan decide", signs=True)
 CODES = [DONE, DONE, NOT_DECIDABLE]  # of the page's commands
-
-app = typer.Typer()
-app.command()(decide)
-
-
-def called(*arguments: str) -> tuple[int, str]:
-    """Exit code and what was printed."""
-    said = io.StringIO()
-    with redirect_stdout(said):
-        code = typer.main.get_command(app).main(list(arguments), "speciate plan decide", standalone_mode=False)
-    return code, said.getvalue()
-
-
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL)
-
-
-def made() -> list[tuple[int, str]]:
-    """The page's tables, and what every command on it prints now, with its exit code."""
-    names: dict[str, object] = {}
-    for block in blocks("python")[:2]:
-        exec(block, names)
-    found = []
-    for block in blocks("console"):
-        line = block.splitlines()[0]
-        code, said = called(*shlex.split(line.removeprefix("$ speciate plan decide ")))
-        found.append((code, f"{line}\n{said}"))
-    return found
-
-
-def words(text: str) -> list[str]:
-    return NUMBER.sub("#", text).split()
-
-
-def numbers(text: str) -> list[float]:
-    return [float(one.rstrip(".").lstrip("+")) for one in re.findall(r"(?<![\w.])-?\d[\d.]*(?:e[+-]?\d+)?", text)]
 
 
 def test_the_page_shows_what_the_commands_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    now = made()
-    assert [code for code, _ in now] == CODES
-    for (_, text), block in zip(now, blocks("console"), strict=True):
-        assert words(text) == words(block)
-        assert numbers(text) == pytest.approx(numbers(block), rel=0.03, abs=3e-4)
-    said = io.StringIO()
-    with redirect_stdout(said):
-        exec(blocks("python")[2], {})
-    assert "a mixture with" in said.getvalue() and "P(best)" in said.getvalue()
+    now = PAGE.commands(0, 1)
+    assert [one.codes for one in now] == [(code,) for code in CODES]
+    for one in now:
+        PAGE.assert_alike(one.shown, one.now, rel=0.03, abs=3e-4)
+    said = PAGE.python(2)
+    assert "a mixture with" in said and "P(best)" in said
 
 
 @pytest.fixture
@@ -117,9 +71,4 @@ def test_options_that_cannot_be_read_are_told_at_once(table: str) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        anew = made()
-    for (_, text), block in zip(anew, blocks("console"), strict=True):
-        TEXT = TEXT.replace(f"```console\n{block}```", f"```console\n{text}```")
-    PAGE.write_text(TEXT, encoding="utf-8")
+    write_anew(PAGE, lambda: PAGE.commands(0, 1))

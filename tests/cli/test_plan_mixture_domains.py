@@ -1,88 +1,39 @@
-"""plan mixture and docs/plan_mixture.md. Run as a script (PYTHONPATH=src), this file writes the page's outputs."""
+"""plan mixture and docs/plan_mixture.md. As a script (PYTHONPATH=src:tests), it writes the page's outputs."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import re
-import shlex
-import tempfile
-from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import typer
 
+from pages import Page, verb, write_anew
 from speciate.cli.output import DONE, NOT_DECIDABLE
 from speciate.cli.plans import mixture
 from speciate.errors import NotDecidable, UserError
 from speciate.planning.seal import verify_seal
 from speciate.runs.table import read_table, row_digests
 
-PAGE = Path(__file__).parents[2] / "docs" / "plan_mixture.md"
-TEXT = PAGE.read_text(encoding="utf-8")
-NUMBER = re.compile(r"(?<![\w.])[+-]*\d[\d.,]*(?:e[+-]?\d+)?")
+called = verb(mixture, "speciate plan mixture")
+PAGE = Page("docs/plan_mixture.md", called, "speciate plan mixture", commas=True, signs=True)
 DOMAINS = ("--domains", "law,code", "--bootstrap", "100")
-
-app = typer.Typer()
-app.command()(mixture)
-
-
-def called(*arguments: str) -> tuple[int, str]:
-    """Exit code and what was printed."""
-    said = io.StringIO()
-    with redirect_stdout(said), redirect_stderr(io.StringIO()):
-        code = typer.main.get_command(app).main(list(arguments), "speciate plan mixture", standalone_mode=False)
-    return code, said.getvalue()
-
-
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL)
-
-
-def made() -> list[tuple[int, str]]:
-    """The page's tables, and what every command on it prints now, with its exit code."""
-    names: dict[str, object] = {}
-    for block in blocks("python")[:2]:
-        exec(block, names)
-    found = []
-    for block in blocks("console"):
-        line = block.splitlines()[0]
-        code, said = called(*shlex.split(line.removeprefix("$ speciate plan mixture ")))
-        found.append((code, f"{line}\n{said}"))
-    return found
-
-
-def words(text: str) -> list[str]:
-    return NUMBER.sub("#", text).split()
-
-
-def numbers(text: str) -> list[float]:
-    found = re.findall(r"(?<![\w.])-?\d[\d.,]*(?:e[+-]?\d+)?", text)
-    return [float(one.replace(",", "").rstrip(".")) for one in found]
 
 
 def test_the_page_shows_what_the_commands_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    now = made()
-    assert [code for code, _ in now] == [DONE] * 5
-    for (_, text), block in zip(now, blocks("console"), strict=True):
-        assert words(text) == words(block)
-        assert numbers(text) == pytest.approx(numbers(block), rel=0.03, abs=0.002)
-    said = io.StringIO()
-    with redirect_stdout(said):
-        exec(blocks("python")[2], {})
-    assert "'law'" in said.getvalue() and "the tolerance" in said.getvalue()
+    now = PAGE.commands(0, 1)
+    assert [one.codes for one in now] == [(DONE,)] * 5
+    for one in now:
+        PAGE.assert_alike(one.shown, one.now, rel=0.03, abs=0.002)
+    said = PAGE.python(2)
+    assert "'law'" in said and "the tolerance" in said
 
 
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for block in blocks("python")[:2]:
-        exec(block, names)
+    PAGE.python(0, 1)
 
 
 def test_json_and_the_seal(tables: None) -> None:
@@ -152,9 +103,4 @@ def test_a_question_that_cannot_be_met_is_exit_code_3(tables: None) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        anew = made()
-    for (_, text), block in zip(anew, blocks("console"), strict=True):
-        TEXT = TEXT.replace(f"```console\n{block}```", f"```console\n{text}```")
-    PAGE.write_text(TEXT, encoding="utf-8")
+    write_anew(PAGE, lambda: PAGE.commands(0, 1))

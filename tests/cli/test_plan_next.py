@@ -1,80 +1,44 @@
-"""The verb plan next and docs/plan_next.md. Run as a script (PYTHONPATH=src), this file writes the page's outputs."""
+"""The verb plan next and docs/plan_next.md. As a script (PYTHONPATH=src:tests), it writes the page's outputs."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import re
-import shlex
-import tempfile
-from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import pytest
-import typer
 
+from pages import Page, Played, verb, write_anew
 from speciate.cli.output import DONE, NOT_DECIDABLE
 from speciate.cli.plan_next import next_run
 from speciate.errors import UserError
 
-PAGE = Path(__file__).parents[2] / "docs" / "plan_next.md"
-TEXT = PAGE.read_text(encoding="utf-8")
-NUMBER = re.compile(r"(?<![\w.])-?\d[\d.,]*(?:e[+-]?\d+)?")
+called = verb(next_run, "speciate plan next")
+PAGE = Page("docs/plan_next.md", called, "speciate plan next", commas=True)
 CODES = [DONE, DONE, DONE, NOT_DECIDABLE, DONE]  # of the page's commands
 
-app = typer.Typer()
-app.command()(next_run)
 
-
-def called(*arguments: str) -> tuple[int, str]:
-    """Exit code and what was printed."""
-    said = io.StringIO()
-    with redirect_stdout(said):
-        code = typer.main.get_command(app).main(list(arguments), "speciate plan next", standalone_mode=False)
-    return code, said.getvalue()
-
-
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL)
-
-
-def made() -> tuple[list[tuple[int, str]], str]:
-    """What every command of the page prints now, with its exit code; and what its last Python block prints."""
+def made() -> tuple[list[Played], str]:
+    """What every command of the page prints now; and what its last Python block prints."""
     names: dict[str, object] = {}
-    for block in blocks("python")[:-1]:
-        exec(block, names)
-    found = []
-    for block in blocks("console"):
-        line = block.splitlines()[0]
-        code, said = called(*shlex.split(line.removeprefix("$ speciate plan next ")))
-        found.append((code, f"{line}\n{said}"))
-    said_last = io.StringIO()
-    with redirect_stdout(said_last):
-        exec(blocks("python")[-1], names)
-    return found, said_last.getvalue()
+    PAGE.python(*range(len(PAGE.blocks("python")) - 1), names=names)
+    return PAGE.play("console"), PAGE.python(-1, names=names)
 
 
-def words(text: str) -> list[str]:
-    """Of the five lines: columns of numbers have no words that stay, and near ties may change places."""
-    return NUMBER.sub("#", text.split("\n\n")[0]).split()
-
-
-def numbers(text: str) -> list[float]:
-    """Of choice, certainty and cost."""
+def first(text: str) -> str:
+    """Choice, certainty and cost: of the rest, near ties may change places."""
     lines = [line for line in text.splitlines() if line.startswith(("Choice", "How sure", "Cost"))]
-    return [float(one.rstrip(".,").replace(",", "")) for line in lines for one in NUMBER.findall(line)]
+    assert lines == text.splitlines()[1:4]
+    return "\n".join(lines)
 
 
 def test_the_page_shows_what_the_commands_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     now, last = made()
-    assert [code for code, _ in now] == CODES
-    for (_, text), block in zip(now, blocks("console"), strict=True):
-        first, shown = text.splitlines()[1:4], block.splitlines()[1:4]  # choice, how sure, cost
-        assert words("\n".join(first)) == words("\n".join(shown))
-        assert numbers(text) == pytest.approx(numbers(block), rel=0.05, abs=5e-4)
-        assert len(text.split("\n\n")[0].splitlines()) == 1 + 5
+    assert [one.codes for one in now] == [(code,) for code in CODES]
+    for one in now:
+        PAGE.assert_alike(first(one.shown), first(one.now), rel=0.05, abs=5e-4)
+        assert len(one.now.split("\n\n")[0].splitlines()) == 1 + 5
     ratio, truth = re.findall(r"\d\.\d+", last)
     assert float(ratio) == pytest.approx(float(truth), abs=0.02)
 
@@ -82,7 +46,7 @@ def test_the_page_shows_what_the_commands_print(tmp_path: Path, monkeypatch: pyt
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
-    exec(blocks("python")[0], {})
+    PAGE.python(0)
     return "runs.csv"
 
 
@@ -124,10 +88,4 @@ def test_candidates_may_have_the_tables_own_names_of_columns(table: str) -> None
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        anew, printed = made()
-    for (_, text), block in zip(anew, blocks("console"), strict=True):
-        TEXT = TEXT.replace(f"```console\n{block}```", f"```console\n{text}```")
-    PAGE.write_text(TEXT, encoding="utf-8")
-    print(printed)
+    write_anew(PAGE, lambda: made()[0])

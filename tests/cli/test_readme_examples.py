@@ -1,56 +1,49 @@
-"""The README's console examples, run. As a script (PYTHONPATH=src), this file writes their outputs there."""
+"""The README's console examples, run. As a script (PYTHONPATH=src:tests), this file writes their outputs there."""
 
 from __future__ import annotations
 
-import io
-import re
 import runpy
-import shlex
-from contextlib import chdir, redirect_stdout
+from contextlib import chdir
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from pages import ROOT, Page, caught, write_anew
 from speciate.cli.main import main
 from speciate.cli.output import DONE
 
-ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
-BLOCK = re.compile(r"```console\n\$ (speciate .*)\n((?:.*\n)*?)```")
-EXAMPLES = BLOCK.findall(README.read_text(encoding="utf-8"))
-NUMBER = re.compile(r"(?<![\w.])-?\d[\d.,]*(?:e[+-]?\d+)?")
 LINES = ("Choice: ", "How sure: ", "Cost: ", "What would change it: ", "Next: ")
 
 
-def five_lines(command: str) -> str:
-    """What a command of the README prints, without what comes beneath its five lines."""
-    said = io.StringIO()
-    with chdir(ROOT), redirect_stdout(said):
-        assert main(shlex.split(command)[1:]) == DONE
-    lines = said.getvalue().splitlines()[: len(LINES)]
+def five_lines(*arguments: str) -> tuple[int, str]:
+    """Exit code, and what a command of the README prints without what comes beneath its five lines."""
+    with chdir(ROOT):
+        code, said = caught(lambda: main(list(arguments)))
+    lines = said.splitlines()[: len(LINES)]
     assert [line.startswith(start) for line, start in zip(lines, LINES, strict=True)] == [True] * len(LINES)
-    return "\n".join(lines)
+    return code, "".join(f"{line}\n" for line in lines)
 
 
-def numbers(text: str) -> list[float]:
-    return [float(one.rstrip(".,").replace(",", "")) for one in NUMBER.findall(text)]
+PAGE = Page("README.md", five_lines, commas=True)
+EXAMPLES = PAGE.blocks("console")
 
 
 def test_every_decision_has_an_example() -> None:
-    told = {command.split()[2] for command, _ in EXAMPLES}
+    told = {block.split()[3] for block in EXAMPLES}
     assert told == {"mixture", "split", "specialize", "accuracy", "decide", "next"}
     assert len(EXAMPLES) == 7  # mixture also of several domains
 
 
-@pytest.mark.parametrize(("command", "shown"), EXAMPLES, ids=[command.split()[2] for command, _ in EXAMPLES])
-def test_the_readme_shows_what_is_printed(command: str, shown: str) -> None:
-    now = five_lines(command)
+@pytest.mark.parametrize("block", EXAMPLES, ids=[block.split()[3] for block in EXAMPLES])
+def test_the_readme_shows_what_is_printed(block: str) -> None:
+    played = PAGE.run(block)
+    assert played.codes == (DONE,)
+    shown, now = played.shown.splitlines(), played.now.splitlines()
     # The choice, word for word and nearly number for number; the last digits of draws differ between machines.
-    first, second = now.splitlines()[:1], shown.splitlines()[:1]
-    assert NUMBER.sub("#", first[0]) == NUMBER.sub("#", second[0])
-    assert numbers(first[0]) == pytest.approx(numbers(second[0]), rel=0.02)
-    assert [line.split(":")[0] for line in now.splitlines()] == [line.split(":")[0] for line in shown.splitlines()]
+    assert PAGE.blanked(shown[1]) == PAGE.blanked(now[1])
+    PAGE.assert_alike(shown[1], now[1], rel=0.02)
+    assert [line.split(":")[0] for line in shown] == [line.split(":")[0] for line in now]
 
 
 def test_the_tables_are_what_their_script_makes(tmp_path: Path) -> None:
@@ -62,7 +55,4 @@ def test_the_tables_are_what_their_script_makes(tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    text = README.read_text(encoding="utf-8")
-    README.write_text(
-        BLOCK.sub(lambda found: f"```console\n$ {found[1]}\n{five_lines(found[1])}\n```", text), encoding="utf-8"
-    )
+    write_anew(PAGE, lambda: PAGE.play("console"))

@@ -1,76 +1,37 @@
-"""docs/sealing.md, and --seal of every verb that has it. Run as a script (PYTHONPATH=src), it writes the page anew."""
+"""docs/sealing.md, and --seal of every verb with it. As a script (PYTHONPATH=src:tests), it writes the page anew."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import re
-import shlex
-import tempfile
-from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from speciate.cli.main import main
+from pages import Page, Played, whole, write_anew
 from speciate.cli.sealing import write_sealed
 from speciate.errors import UserError
 from speciate.planning.seal import verify_seal
 from speciate.storage import canonical_json
 
-PAGE = Path(__file__).parents[2] / "docs" / "sealing.md"
-TEXT = PAGE.read_text(encoding="utf-8")
-NUMBER = re.compile(r"(?<![\w.])[+-]*\d[\d.]*(?:e[+-]?\d+)?")
-BLOCK = re.compile(r"```(python|console)\n(.*?)```", re.DOTALL)
+PAGE = Page("docs/sealing.md", whole, signs=True)
 CODES = [0, 0, 3, 0, 2, 2]  # of the page's commands
 
 
-def called(*words: str) -> tuple[int, str]:
-    """Exit code, and what a terminal shows."""
-    said = io.StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
-        code = main(list(words))
-    return code, said.getvalue()
-
-
-def made() -> tuple[list[int], list[tuple[str, str]], str]:
-    """The page carried out from top to bottom: exit codes, console blocks as they are and would be, printed words."""
-    names: dict[str, Any] = {}
-    codes, found, printed = [], [], io.StringIO()
-    for kind, block in BLOCK.findall(TEXT):
-        if kind == "python":
-            with redirect_stdout(printed):
-                exec(block, names)
-            continue
-        told = ""
-        for line in block.splitlines():
-            if line.startswith("$ speciate "):
-                code, said = called(*shlex.split(line)[2:])
-                codes.append(code)
-                told += f"{line}\n{said}"
-        found.append((block, told))
-    return codes, found, printed.getvalue()
-
-
-def words(text: str) -> list[str]:
-    return NUMBER.sub("#", text).split()
-
-
-def numbers(text: str) -> list[float]:
-    return [float(one.rstrip(".").lstrip("+")) for one in NUMBER.findall(text)]
+def made() -> list[Played]:
+    """The page carried out from top to bottom."""
+    return PAGE.play("python", "console")
 
 
 def test_the_page_shows_what_the_commands_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    codes, found, printed = made()
-    assert codes == CODES
-    for shown, now in found:
-        assert words(shown) == words(now)
-        assert numbers(shown) == pytest.approx(numbers(now), rel=0.03, abs=3e-4)
-    assert printed.startswith("2 of 3 inside")
+    found = made()
+    assert [code for one in found for code in one.codes] == CODES
+    for one in found:
+        if one.kind == "console":
+            PAGE.assert_alike(one.shown, one.now, rel=0.03, abs=3e-4)
+    assert "".join(one.now for one in found if one.kind == "python").startswith("2 of 3 inside")
 
 
 ROWS = pd.DataFrame({"run": ["a"], "params": [1e9], "tokens": [1e9], "loss": [3.0]})
@@ -142,10 +103,4 @@ def test_what_a_plan_cannot_be_held_to_is_told_at_once(tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        codes, anew, printed = made()
-    print(codes, printed)
-    for block, text in anew:
-        TEXT = TEXT.replace(f"```console\n{block}```", f"```console\n{text}```")
-    PAGE.write_text(TEXT, encoding="utf-8")
+    write_anew(PAGE, made)
