@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speciate.cli.output import DONE, Json, emit, lines_of, screen
+from speciate.cli.plan_options import Price
 from speciate.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ Name = Annotated[str | None, typer.Option(help="The device, as in H100; a wrong 
 Count = Annotated[int, typer.Option(help="How many of it.", min=1, max=10**7)]
 Shard = Annotated[Sharding, typer.Option(help="none: every device holds the model; fsdp: each a share of it.")]
 Recompute = Annotated[bool, typer.Option("--recompute", help="Activations are recomputed.")]
-Price = Annotated[float | None, typer.Option(help="Price of one device for an hour, any currency.")]
 Shares = Annotated[
     str | None, typer.Option(metavar="LOW,EXPECTED,HIGH", help="Share of the peak that is used (.25,.4,.5).")
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -25,9 +25,8 @@ from speciate.corpus.classify.ordinal import load_topic
 from speciate.corpus.classify.rounds import Ranking, Schedule, suggest
 from speciate.corpus.classify.sampling import Candidate, Sample, priority
 from speciate.corpus.classify.threshold import Cut, cut_to_budget, read_scores, tokens_above
-from speciate.corpus.reading.documents import Document
 from speciate.corpus.steps.engine import Engine, Progress, run_parts
-from speciate.corpus.steps.parts import Part, describe, read_part
+from speciate.corpus.steps.parts import Part, batches, describe, read_part
 from speciate.corpus.steps.text_folder import PartWriter, run_step
 from speciate.errors import Problem, UserError
 from speciate.storage import digest, file_digest, write_atomic
@@ -230,7 +229,7 @@ def _tokenizer(name: str) -> Any:
 def _score_part(part: Part, folder: Path, model: str, identity: str, tokens: Tokens) -> dict[str, Any]:
     scorer = _scorer(model, identity)
     columns: list[list[NDArray[Any]]] = [[], [], []]
-    for batch in _batches(read_part(part)):
+    for batch in batches(read_part(part), BATCH):
         texts = [document.text for document in batch]
         columns[0].append(scorer(texts))
         columns[1].append(_count_tokens(texts, tokens))
@@ -241,19 +240,6 @@ def _score_part(part: Part, folder: Path, model: str, identity: str, tokens: Tok
     np.savez_compressed(held, score=whole[0].astype(np.float32), tokens=whole[1], rank=whole[2])
     write_atomic(_scores_file(folder, part), held.getvalue())
     return {"documents": len(whole[0]), "tokens": int(whole[1].sum())}
-
-
-def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    held: list[Document] = []
-    size = 0
-    for document in documents:
-        held.append(document)
-        size += len(document.text)
-        if size >= BATCH:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held
 
 
 def _count_tokens(texts: Sequence[str], tokens: Tokens) -> NDArray[np.int64]:

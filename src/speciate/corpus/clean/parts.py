@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from speciate.corpus.clean.quality_rules import Rules
 from speciate.corpus.clean.same_text import Column, fingerprint
 from speciate.corpus.reading.documents import Document
 from speciate.corpus.steps.part_writer import PartWriter
-from speciate.corpus.steps.parts import Part, read_part
+from speciate.corpus.steps.parts import Part, batches, read_part
 from speciate.storage import canonical_json, write_atomic
 
 BATCH = 300_000  # characters judged together
@@ -63,23 +62,10 @@ def survey_part(part: Part, folder: Path, checks: Checks) -> dict[str, Any]:
     """Judge every document of a part; bad records go aside at once. ``folder`` is the scratch folder of the step."""
     told = _Told(Survey(folder, part), checks)
     with PartWriter(folder.parent, part) as out:  # of bad records only
-        for batch in _batches(read_part(part, out.bad)):
+        for batch in batches(read_part(part, out.bad), BATCH):
             told.add(batch, _reasons(batch, checks))
     told.write()
     return out.counts() | {"documents": told.documents, "bytes_in": told.bytes_in, "passed": len(told.passed)}
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        batch.append(document)
-        size += len(document.text)
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _reasons(batch: list[Document], checks: Checks) -> list[Reason]:

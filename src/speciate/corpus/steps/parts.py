@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -227,3 +227,17 @@ def _check_unchanged(piece: Piece) -> None:
     if (stat.st_size, stat.st_mtime_ns) != (piece.size, piece.mtime_ns):
         fix = "wait until nothing writes to it, then the same command into a new folder"
         raise UserError(Problem("changed since it was listed", piece.file, fix))
+
+
+def batches(documents: Iterable[Document], characters: int) -> Iterator[list[Document]]:
+    """Documents in lists of at least so many characters of text; the last may hold fewer."""
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size >= characters:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
