@@ -35,5 +35,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV): $(STAMP)
-	$(BIN)/python -m pip install --quiet -e '.[train,report,corpus,hub,ray,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[train,report,corpus,hub,ray,serve,dev]' -c constraints.txt
 	@touch $@

@@ -51,6 +51,8 @@ _EXTRAS = {
     "tiktoken": "corpus",
     "datasets": "hub",
     "ray": "ray",
+    "fastapi": "serve",
+    "uvicorn": "serve",
     "plotly": "report",
 }
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's, which newer Typers carry within themselves
