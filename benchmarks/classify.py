@@ -21,11 +21,12 @@ import zstandard
 from speciate.corpus.classify.held_out import average_precision, judge_scores
 from speciate.corpus.classify.labels import Label
 from speciate.corpus.classify.ordinal import TopicModel
-from speciate.corpus.classify.rounds import Labelling, Ranking, Schedule, label_in_rounds
+from speciate.corpus.classify.rounds import Labelling, Ranking, Schedule, judged_pool, label_in_rounds, suggest_to_judge
 from speciate.corpus.classify.sampling import Candidate
 
 CHARACTERS = 4_000
 PREVALENCE = 0.01
+DRAWS = 50  # of held-out labels
 TOPICS = {"law_us": "law, statutes", "medicine": "medicine, diseases", "arxiv_math": "mathematics",
           "arxiv_physics": "physics"}  # fmt: skip
 NEAR = ("arxiv_cs", "arxiv_physics", "arxiv_math")
@@ -84,18 +85,37 @@ def study(documents: Sequence[tuple[str, str]], topic: str, near: bool, seed: in
         result[f"rounds{rounds}_s"] = time.process_time() - started
         result[f"rounds{rounds}"] = ap(model)
         result[f"found{rounds}"] = sum(label.score == 5 for label in labelling.labels.values())
-    labelling = Labelling()  # again, with labels to judge by: rounds then leave 40 % of the pool alone
-    label_in_rounds(ranking, grader(labelling, grade), labelling, Schedule(250, 4, 250), seed)
-    model = ranking.fit([label for label in labelling.labels.values() if not label.held_out])
-    judged = [label for label in labelling.labels.values() if label.held_out]
-    texts = {c.id: c.text for c in pool}
-    if model is not None:
-        told = judge_scores(model.scores([texts[label.id] for label in judged]), judged)["average_precision"]
-        truth = ap(model)
-        result |= {"judged": truth, "estimate": told["value"] or 0.0}
-        result |= {"low": told["low"] or 0.0, "high": told["high"] or 0.0}
-        result["inside"] = float((told["low"] or 0.0) <= truth <= (told["high"] or 0.0))
-    return result
+    return result | estimates(ranking, grade, ap, seed)
+
+
+def estimates(
+    ranking: Ranking, grade: Callable[[str], int], ap: Callable[[TopicModel | None], float], seed: int
+) -> dict[str, float]:
+    """What 250 held-out labels say of average precision, for draws of these labels; rounds leave their pool alone."""
+    labelling, schedule = Labelling(), Schedule(250, 4, 250)
+    label_in_rounds(ranking, grader(labelling, grade), labelling, schedule, seed)
+    labels = [label for label in labelling.labels.values() if not label.held_out]
+    model = ranking.fit(labels)
+    if model is None:
+        return {}
+    pool = judged_pool(ranking, schedule)
+    candidates = ranking.candidates[pool.start : pool.stop]
+    scores = model.scores([c.text for c in candidates])
+    at = {c.id: score for c, score in zip(candidates, scores, strict=True)}
+    relevant = np.array([grade(c.id.split(":")[0]) == 5 for c in candidates])
+    truth = average_precision(scores, relevant, np.ones(len(scores))) or 0.0
+    told = []
+    for draw in range(DRAWS):
+        held = [
+            Label(c.id, grade(c.id.split(":")[0]), weight)
+            for c, weight in suggest_to_judge(ranking, labels, schedule, draw)
+        ]
+        judged = judge_scores(np.array([at[label.id] for label in held]), held, pool=scores)["average_precision"]
+        told.append((judged["value"] or 0.0, judged["low"] or 0.0, judged["high"] or 0.0))
+    value, low, high = np.array(told).T
+    inside = np.mean((low <= truth) & (truth <= high))
+    return {"elsewhere": ap(model), "truth": truth, "told": value.mean(), "told_median": float(np.median(value)),
+            "told_sd": value.std(), "inside": float(inside)}  # fmt: skip
 
 
 def main() -> None:

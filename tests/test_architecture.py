@@ -23,7 +23,18 @@ ROOMS: dict[str, set[str]] = {
     "specialists": {"runs", "corpus", "training", "evaluation"},
     "report": {"laws", "fitting", "runs", "planning"},
     "study": {"laws", "fitting", "runs", "planning", "corpus", "training", "evaluation", "specialists", "report"},
-    "cli": {"laws", "fitting", "runs", "planning", "corpus", "training", "evaluation", "specialists", "report", "study"},
+    "cli": {
+        "laws",
+        "fitting",
+        "runs",
+        "planning",
+        "corpus",
+        "training",
+        "evaluation",
+        "specialists",
+        "report",
+        "study",
+    },
 }
 FACES = {"__init__", "__main__", "plan"}  # what a Python user imports; may look into every room
 

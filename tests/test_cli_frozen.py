@@ -11,7 +11,7 @@ from speciate.cli.main import build
 SURFACE = {
     "": ["--debug", "--help", "--version"],
     "demo": ["--help", "--json", "--minutes", "--out", "--seed"],
-    "init": ["--help", "--json", "DIR"],
+    "init": ["--decide", "--help", "--json", "DIR"],
     "run": ["--dry-run", "--help", "--json", "--until", "STUDY.yaml", "[key.sub=value ...]"],
     "validate": ["--columns", "--help", "--json", "FILE"],
     "report": ["--help", "--json", "DIR"],
@@ -26,6 +26,15 @@ SURFACE = {
     "cost": [
         "--actuals", "--batch", "--device", "--device-table", "--devices", "--help", "--json", "--mfu", "--price",
         "--recompute", "--sequence", "--sharding", "--tokens", "--took-hours", "CONFIG_OR_PARAMS",
+    ],
+    "route": ["--experts", "--file", "--help", "--json", "--top", "DIR", "[TEXT]..."],
+    "generate": [
+        "--expert", "--experts", "--help", "--json", "--max-new-tokens", "--seed", "--stop", "--temperature",
+        "--top-p", "DIR", "prompt",
+    ],
+    "serve": [
+        "--api-key", "--experts", "--grace-seconds", "--help", "--host", "--json", "--max-body-bytes",
+        "--max-new-tokens", "--max-prompt-tokens", "--max-waiting", "--memory", "--port", "--workers", "DIR",
     ],
     "plan": ["--help"],
     "plan mixture": [
@@ -68,8 +77,9 @@ SURFACE = {
     "corpus classify": [
         "--address", "--budget", "--bytes-per-token", "--cache", "--characters", "--encoder", "--engine",
         "--held-out-labels", "--help", "--json", "--label-by-hand", "--label-with", "--labels", "--labels-per-round",
-        "--model", "--out", "--parallel-calls", "--processes", "--relevant-from", "--rounds", "--sample", "--seed",
-        "--text-field", "--threshold", "--tokenizer", "--topic", "--yes", "INPUT...",
+        "--model", "--most-bad", "--out", "--parallel-calls", "--processes", "--rejected-text", "--relevant-from",
+        "--rounds", "--sample", "--seed", "--text-field", "--threshold", "--tokenizer", "--topic", "--yes",
+        "INPUT...",
     ],
     "corpus cluster": [
         "--address", "--clusters", "--dimensions", "--embedding", "--engine", "--held-out", "--help", "--json",
@@ -77,9 +87,9 @@ SURFACE = {
         "INPUT...",
     ],
     "corpus tokenize": [
-        "--address", "--domain-field", "--engine", "--held-out", "--help", "--json", "--mixture", "--most-bad",
-        "--out", "--processes", "--sample-bytes", "--seed", "--sequence-length", "--text-field", "--tokenizer",
-        "--tokens", "--vocabulary", "[DOMAIN=]INPUT...",
+        "--address", "--domain-field", "--engine", "--held-out", "--held-out-field", "--help", "--json", "--mixture",
+        "--most-bad", "--out", "--processes", "--sample-bytes", "--seed", "--sequence-length", "--text-field",
+        "--tokenizer", "--tokens", "--vocabulary", "[DOMAIN=]INPUT...",
     ],
 }  # fmt: skip
 

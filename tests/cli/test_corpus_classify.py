@@ -76,6 +76,57 @@ def test_a_file_is_written_to_be_filled_and_then_learned_from(
     assert len(more) == 100 and not known & {row["id"] for row in more} and sum("court" in r["text"] for r in more) > 40
 
 
+def test_labels_to_judge_by_are_offered_and_then_used(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels, out = tmp_path / "labels.csv", tmp_path / "law"
+    asked = (texts, "--topic", "law", "--labels", labels, *SMALL)
+    run(*asked, "--out", out)
+    fill(labels)
+    run(*asked, "--out", out)
+    said = capsys.readouterr().out
+    judge = out / "to_judge.csv"
+    assert f"few of the topic are among labels at random; for more, fill in {judge}" in said
+    rows = list(csv.DictReader(io.StringIO(judge.read_text(), newline="")))
+    assert len(rows) == 100 and {row["held_out"] for row in rows} == {"1"} and {row["score"] for row in rows} == {""}
+    more = list(csv.DictReader(io.StringIO((out / "to_label.csv").read_text(), newline="")))
+    assert not {row["id"] for row in rows} & {row["id"] for row in more}
+    known = list(csv.DictReader(io.StringIO(labels.read_text(), newline="")))
+    with labels.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "score", "weight", "held_out"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(known + [row | {"score": 5 if "court" in row["text"] else 0} for row in rows + more])
+    run(*asked, "--out", tmp_path / "again", "--json")
+    told = json.loads(capsys.readouterr().out)
+    held = told["labels"]["held_out"]
+    assert held["drawn"] == "by weight" and held["labels"] == 100 and told["to_judge"] is None
+    assert held["prevalence"] == pytest.approx(0.05, abs=0.02) and held["average_precision"]["value"] > 0.95
+
+
+def test_labels_of_somebodys_choice_are_said_to_be_that(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines, at, chosen = texts.read_bytes().splitlines(keepends=True), 0, []
+    for line in lines[:400]:
+        chosen.append(f"texts.jsonl:{at},{5 * (b'court' in line)}")
+        at += len(line)
+    (tmp_path / "own.csv").write_text("id,score\n" + "\n".join(chosen))
+    run(texts, "--topic", "law", "--labels", tmp_path / "own.csv", "--out", tmp_path / "law", *SMALL)
+    assert "nobody knows what these are a sample of" in capsys.readouterr().out
+    rejected = pq.read_table(tmp_path / "law" / "rejected").to_pylist()
+    assert len(rejected) > 1500 and {row["text"] for row in rejected} == {None}
+
+
+def test_too_many_bad_records_stop_it_before_a_label_is_asked_for(texts: Path, tmp_path: Path) -> None:
+    with texts.open("a") as file:
+        file.write("{oops\n" * 40)
+    asked = (texts, "--topic", "law", "--labels", tmp_path / "labels.csv", *SMALL)
+    with pytest.raises(UserError, match="40 not JSON"):
+        run(*asked, "--out", tmp_path / "law")
+    assert not (tmp_path / "labels.csv").exists()
+    assert run(*asked, "--out", tmp_path / "more", "--most-bad", 0.1) == STOPPED
+
+
 def test_a_model_of_before_scores_other_text_and_a_budget_is_told(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

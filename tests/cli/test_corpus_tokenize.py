@@ -82,6 +82,7 @@ def test_json_is_one_object_and_the_corpus_opens(
         (["x", "--out", "o", "--tokenizer", "t", "--vocabulary", "9"], "a vocabulary, and a tokenizer"),
         (["x", "--out", "o", "--vocabulary", "9"], "vocab_size is 9"),
         (["x", "--out", "o", "--held-out", "0"], "a share of 0.0 held out"),
+        (["x", "--out", "o", "--held-out", "0.1", "--held-out-field", "h"], "a share, and a field"),
         (["a b=x", "--out", "o"], "domain name 'a b'"),
         (["x", "--out", "o", "--engine", "spark"], "no engine is called 'spark'"),
     ],

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from speciate.corpus.classify.labels import Label
-from speciate.corpus.classify.rounds import Ranking
+from speciate.corpus.classify.rounds import Ranking, Schedule
 from speciate.corpus.classify.sampling import draw_sample
 from speciate.corpus.classify.step import (
     Tokens,
@@ -57,7 +57,7 @@ def grade_of(document: Any) -> int:
 
 def learned(parts: list[Part], folder: Path) -> tuple[Path, Ranking, list[Label]]:
     documents = [document for part in parts for document in read_part(part)]
-    labels = with_held_out([Label(document.id, grade_of(document)) for document in documents[::3]])
+    labels, _ = with_held_out([Label(document.id, grade_of(document)) for document in documents[::3]])
     sample = draw_sample(parts, folder / "sample", 300, 4000, [label.id for label in labels])
     ranking = Ranking(known_texts(sample, labels, "labels").candidates, "law", 4000)
     return learn_topic(ranking, labels, folder), ranking, labels
@@ -86,11 +86,38 @@ def test_one_process_two_and_ray_keep_the_same_with_the_same_scores(parts: list[
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}})
     try:
-        files = score_corpus(parts, tmp_path / "ray", tmp_path / "p1" / "model.npz", Tokens(), Engine("ray", 2))
+        cluster = Engine("ray", 2)
+        learned(parts, tmp_path / "ray")
+        files = score_corpus(parts, tmp_path / "ray", tmp_path / "ray" / "model.npz", Tokens(), cluster)
+        keep_topic(parts, tmp_path / "ray", files, {"topic": "law"}, engine=cluster, budget=4000.0)
     finally:
         ray.shutdown()
-    scored = {f"scores/{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-    assert scored == {name: one[name] for name in scored} and len(scored) == len(parts)
+    assert outputs(tmp_path / "ray") == one
+
+
+def test_labels_are_held_out_where_they_are_a_random_sample(parts: list[Part], tmp_path: Path) -> None:
+    sample = [f"in.jsonl:{n}" for n in range(400)]
+    first = [Label(name, 0) for name in sample[:120]]
+    ranked = [Label(f"in.jsonl:{n}", 5) for n in range(500, 560)]
+    chosen, drawn = with_held_out([*ranked, *first], sample)
+    held = {label.id for label in chosen if label.held_out}
+    assert drawn == "at random" and 15 < len(held) < 50 and held < set(sample[:120])
+    assert [(label.id, label.score) for label in chosen] == [(label.id, label.score) for label in [*ranked, *first]]
+    chosen, drawn = with_held_out(ranked, sample)
+    assert drawn == "as given" and any(label.held_out for label in chosen)
+    weighed = [*ranked, Label("in.jsonl:9", 0, 7.0, held_out=True)]
+    assert with_held_out(weighed, sample) == (weighed, "by weight")
+    few = first[:20]
+    assert with_held_out(few, sample) == (few, "none")
+
+
+def test_bad_records_beyond_the_limit_stop_before_anything_is_graded(parts: list[Part], tmp_path: Path) -> None:
+    assert len(draw_sample(parts, tmp_path / "s", 10, 100, most_bad=0.01).candidates) == 10
+    with pytest.raises(UserError, match="1 not JSON"):
+        draw_sample(parts, tmp_path / "t", 10, 100, most_bad=0.001)
+    model, *_ = learned(parts, tmp_path)
+    with pytest.raises(UserError, match="1 not JSON"):
+        score_corpus(parts, tmp_path / "u", model, Tokens(), most_bad=0.001)
 
 
 def test_what_is_kept_is_of_the_topic_and_all_the_rest_is_put_aside(parts: list[Part], tmp_path: Path) -> None:
@@ -100,11 +127,15 @@ def test_what_is_kept_is_of_the_topic_and_all_the_rest_is_put_aside(parts: list[
     assert report["kept"] == len(kept) and report["rejected"] == {"off topic": len(rejected)}
     assert len(kept) + len(rejected) == 600 and report["bad"] == {"empty": 1, "not JSON": 1}
     assert {row["id"] for row in kept + rejected} == {d.id for part in parts for d in read_part(part)}
+    assert all(row["text"] is row["meta"] is None and row["source"] == "in.jsonl" for row in rejected)
     assert min(row["score"] for row in kept) >= 3 > max(row["score"] for row in rejected)
     right = [json.loads(row["meta"])["share"] > 0.4 for row in kept]
     assert np.mean(right) > 0.95 and len(kept) > 100
     again = classified(parts, folder, Engine())
     assert again["done_before"] and again["tokens_kept"] == report["tokens_kept"]
+    classified(parts, tmp_path / "all", Engine(), threshold=3.0, rejected_text=True)
+    whole = pq.read_table(tmp_path / "all" / "rejected").to_pylist()
+    assert {row["id"]: row["text"] for row in kept + whole} == {d.id: d.text for p in parts for d in read_part(p)}
 
 
 @pytest.mark.parametrize("share", [0.01, 0.2, 0.999])
@@ -126,12 +157,12 @@ def test_held_out_labels_judge_and_are_not_learned_from(parts: list[Part], tmp_p
     model, ranking, labels = learned(parts, tmp_path / "out")
     held = [label for label in labels if label.held_out]
     assert 30 <= len(held) <= 75
-    told = assess(model, ranking, [*labels, Label("elsewhere", 3)], 3, 3.0)
+    told = assess(model, ranking, [*labels, Label("elsewhere", 3)], Schedule(), 3.0, "as given")
     assert told["held_out"]["labels"] == len(held) and told["unknown_ids"] == 1
     assert sum(told["grades"].values()) == len(labels) - len(held)
     assert told["held_out"]["average_precision"]["value"] > 0.9 and told["held_out"]["recall"]["low"] > 0.7
-    few = with_held_out([Label(label.id, label.score) for label in labels[:8]])
-    assert assess(model, ranking, few, 3, 3.0)["held_out"] is None
+    few, drawn = with_held_out([Label(label.id, label.score) for label in labels[:8]])
+    assert drawn == "none" and assess(model, ranking, few, Schedule(), 3.0, drawn)["held_out"] is None
 
 
 def test_labels_that_teach_nothing_are_told(parts: list[Part], tmp_path: Path) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from speciate.corpus.clean import ngrams
 from speciate.corpus.clean.near_duplicates import Near, similarity, sketch
 from speciate.corpus.clean.ngrams import ngram_hashes, normalised, word_hashes
-from speciate.corpus.clean.same_text import Column, alike_by_check, alike_by_sketch, find_repeats, fingerprint
+from speciate.corpus.clean.same_text import Column, alike_by_check, find_repeats, fingerprint, met
+from speciate.corpus.clean.step import Cleaning, clean
+from speciate.corpus.steps.parts import cut
 
 
 def test_words_are_told_apart_whatever_stands_between() -> None:
@@ -73,7 +77,7 @@ def test_sketches_are_as_similar_as_the_texts() -> None:
         errors.append(float(similarity(one, two)) - true)
     assert np.std(errors) < 0.06 and abs(np.mean(errors)) < 0.03 and errors[0] == 0.0
     empty = sketch(word_hashes(b""), Near())
-    assert not empty[0].any() and empty[0].size == 16
+    assert not empty[0].any() and empty[0].size == 18
     assert sketch(word_hashes(b"two words"), Near())[0].all()
 
 
@@ -81,7 +85,7 @@ def test_sketches_are_as_similar_as_the_texts() -> None:
 def test_bands_find_nearly_all_that_are_so_similar(least: float) -> None:
     near = Near(least)
     assert near.rows * near.bands <= 112
-    assert (1 - least**near.rows) ** near.bands <= 0.03
+    assert (1 - least**near.rows) ** near.bands <= 0.01
 
 
 def test_the_same_words_have_the_same_fingerprint() -> None:
@@ -127,9 +131,39 @@ def test_a_chain_keeps_what_is_not_like_a_kept_one(tmp_path: Path) -> None:
     assert found.which.tolist() == [1, 3] and found.of.tolist() == [0, 2]
 
 
-def test_two_kinds_of_similarity() -> None:
-    sketches = np.array([[1] * 112, [1] * 112, [1] * 56 + [2] * 56], np.uint8)
-    alike = alike_by_sketch(sketches)(np.array([0, 0]), np.array([1, 2]))
-    assert alike.tolist() == pytest.approx([1.0, 0.498], abs=1e-3)
+def test_only_documents_that_share_a_band_are_asked_about(tmp_path: Path) -> None:
+    columns = np.array([[1, 2, 1, 0, 0, 3], [4, 5, 6, 7, 5, 3]], np.uint64)
+    asked = met(write(tmp_path, columns, [2]), np.array([True] * 5 + [False]))
+    assert np.flatnonzero(asked).tolist() == [0, 1, 2, 4]
+
+
+def test_fingerprints_of_two_halves() -> None:
     checks = np.array([5, 5, 6], np.uint64)
     assert alike_by_check(checks)(np.array([0, 0]), np.array([1, 2])).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("size", [1e9, 5e4])
+def test_what_is_dropped_has_what_is_said_in_common(tmp_path: Path, size: float) -> None:
+    """Pairs about the limit: what goes and how much it is like another is counted, not estimated."""
+    rng = random.Random(5)
+    texts, truth = [], {}
+    for number in range(150):
+        base = [f"w{rng.randrange(10**6)}" for _ in range(300)]
+        other = list(base)
+        for at in rng.sample(range(300), rng.randrange(0, 16)):
+            other[at] = f"c{at}"
+        texts += [" ".join(base), " ".join(other)]
+        truth[2 * number + 1] = jaccard(*texts[-2:])
+    assert sum(0.7 < value < 0.8 for value in truth.values()) > 20
+    (tmp_path / "in.jsonl").write_text("\n".join(json.dumps({"text": text, "n": n}) for n, text in enumerate(texts)))
+    parts = cut(tmp_path / "in.jsonl", size)
+    assert (len(parts) > 3) == (size < 1e9)
+    report = clean(parts, tmp_path / "out", Cleaning(None, exact=False, near=Near(0.8)))
+    rows = pq.read_table(tmp_path / "out" / "rejected").to_pylist()
+    kept = pq.read_table(tmp_path / "out" / "kept").to_pylist()
+    number_of = {row["id"]: json.loads(row["meta"])["n"] for row in rows + kept}
+    found = {number_of[row["id"]]: row["detail"].split(" like ") for row in rows}
+    above = {number for number, value in truth.items() if value >= 0.8}
+    assert set(found) <= above and len(found) >= 0.95 * len(above) and report["rejected"]["near duplicate"] > 40
+    for number, (share, other) in found.items():
+        assert share == f"{truth[number]:.0%}" and number_of[other] == number - 1

@@ -10,9 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speciate.corpus.classify.held_out import average_precision, judge_scores
+from speciate.corpus.classify.held_out import average_precision, judge_scores, sampled_average_precision
 from speciate.corpus.classify.labels import Label
-from speciate.corpus.classify.rounds import Labelling, Ranking, Schedule, label_in_rounds
+from speciate.corpus.classify.rounds import (
+    Labelling,
+    Ranking,
+    Schedule,
+    judged_pool,
+    label_in_rounds,
+    suggest_to_judge,
+)
 from speciate.corpus.classify.sampling import Candidate, draw_sample, priority
 from speciate.corpus.classify.threshold import Cut, Scores, cut_to_budget, parse_tokens, tokens_above
 from speciate.corpus.steps.parts import cut
@@ -153,6 +160,33 @@ def test_held_out_labels_tell_what_all_labels_would() -> None:
     assert (np.abs(means - truth) <= 4 * errors + 0.01).all(), (means, truth, errors)
 
 
+def test_average_precision_told_by_a_few_labels_is_that_of_all() -> None:
+    """Neither too high nor too low in the mean, and the interval holds it as often as it says."""
+    candidates = corpus(5000, 0.02)
+    ranking, labelling, _ = run(candidates, Schedule(40, 2, 0))
+    labels = list(labelling.labels.values())
+    model = ranking.fit(labels)
+    assert model is not None
+    schedule = Schedule(40, 2, 200)
+    pool = candidates[judged_pool(ranking, schedule).start :]
+    scores = model.scores([c.text for c in pool])
+    at = {c.id: float(score) for c, score in zip(pool, scores, strict=True)}
+    truth = average_precision(scores, np.array([c.id[0] == "t" for c in pool]), np.ones(len(pool)))
+    assert truth is not None and 0.5 < truth < 0.95
+    told = []
+    for seed in range(40):
+        drawn = suggest_to_judge(ranking, labels, schedule, seed)
+        held = [Label(c.id, 5 * (c.id[0] == "t"), weight, True) for c, weight in drawn]
+        of_labels = np.array([at[label.id] for label in held])
+        judged = judge_scores(of_labels, held, pool=scores)["average_precision"]
+        told.append((judged["value"], judged["low"] <= truth <= judged["high"]))
+    values, inside = np.array(told).T
+    assert abs(values.mean() - truth) < 4 * values.std() / 40**0.5 + 0.01
+    assert inside.mean() >= 0.8
+    everything = [Label(c.id, 5 * (c.id[0] == "t")) for c in pool]
+    assert judge_scores(scores, everything, pool=scores)["average_precision"]["value"] == pytest.approx(truth)
+
+
 def test_average_precision_is_scikit_learns_with_weights_and_ties() -> None:
     from sklearn.metrics import average_precision_score
 
@@ -161,6 +195,9 @@ def test_average_precision_is_scikit_learns_with_weights_and_ties() -> None:
         scores, relevant, weights = rng.integers(0, 8, 50) / 2, rng.random(50) < 0.3, rng.random(50) + 0.1
         expected = average_precision_score(relevant, scores, sample_weight=weights)
         assert average_precision(scores, relevant, weights) == pytest.approx(expected)
+        even, above = np.ones(50), (scores[None, :] >= scores[:, None]).sum(1)
+        expected = average_precision_score(relevant, scores)
+        assert sampled_average_precision(scores, relevant, even, above) == pytest.approx(expected)
     assert average_precision(np.zeros(3), np.zeros(3, bool), np.ones(3)) is None
 
 

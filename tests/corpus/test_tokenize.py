@@ -144,8 +144,8 @@ def test_domains_can_stand_in_the_documents(tmp_path: Path) -> None:
     file.write_text("\n".join(map(json.dumps, rows)))
     tokenize_corpus({str(file): "all"}, tmp_path / "c", replace(HOW, domain_field="cluster", held_out_share=0.3))
     corpus = Corpus.open(tmp_path / "c")
-    assert corpus.domains == ("cluster-0", "cluster-1", "cluster-2")
-    assert sorted(texts_of(corpus, "cluster-1")) == sorted(row["text"] for row in rows if row["cluster"] == 1)
+    assert corpus.domains == ("cluster-00", "cluster-01", "cluster-02")
+    assert sorted(texts_of(corpus, "cluster-01")) == sorted(row["text"] for row in rows if row["cluster"] == 1)
     named = tokenize_corpus({str(file): "all"}, tmp_path / "n", replace(HOW, domain_field="name", held_out_share=0.3))
     assert named["documents"] == 60 and Corpus.open(tmp_path / "n").domains == ("a", "b", "c")
     with pytest.raises(UserError, match=r"all.jsonl:0: no domain in field 'topic' \(it is None\)"):

@@ -58,6 +58,27 @@ def test_a_token_of_a_mixture_of_experts_passes_through_its_experts_only() -> No
     assert MIXTRAL.layer_params * 32 + 4096 == MIXTRAL.non_embedding
 
 
+def test_a_shared_expert_counts_for_every_token() -> None:
+    """Qwen1.5-MoE-A2.7B: "14.3B parameters in total and 2.7B activated parameters" (its model card)."""
+    qwen = Architecture(
+        2048, 24, 16, 16, 128, 1408, 151936, 4096, experts=60, active_experts=4, shared_feed_forward=5632,
+        attention_bias=True,
+    )  # fmt: skip
+    assert qwen.total == 14_315_784_192 and qwen.active == 2_689_173_504
+    assert qwen.shared_params == 4 * qwen.expert_params + 2048
+
+
+def test_experts_of_a_spec_by_hand() -> None:
+    """FLOPs of a training step per token count the active experts, the router, the shared MLP and the head."""
+    sizes: dict[str, Any] = {"experts": 6, "experts_per_token": 2, "expert_intermediate_size": 40}
+    spec = ModelSpec("qwen2_moe", 64, 3, 4, 160, 1024, 256, router_aux_loss=0.001, **sizes)
+    architecture = Architecture.of_spec(spec)
+    assert architecture.non_embedding == spec.params and architecture.active_non_embedding == spec.active_params
+    layer = 4 * 64 * 64 + 3 * 64 + 2 * 64 + 2 * 3 * 64 * 40 + 6 * 64 + 3 * 64 * 160 + 64
+    by_hand = 6 * (3 * layer + 64 + 64 * 1024) + 6 * 3 * 64 * 256
+    assert flops_per_token(spec) == architecture.training_flops_per_token() == by_hand
+
+
 @given(
     st.sampled_from(["llama", "qwen2"]), st.integers(1, 4), st.integers(1, 8), st.integers(1, 300),
     st.integers(1, 500), st.integers(1, 9), st.sampled_from([1, 2, 4]), st.booleans(),

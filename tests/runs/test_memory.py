@@ -53,6 +53,8 @@ def test_parts_by_hand() -> None:
     assert training_memory(SMALL, devices=1, sharded=True).gathered == 0
     experts = replace(SMALL, experts=8, active_experts=2)
     assert activation_bytes(experts) == 4 * (layer + 2 * (4 * 160 + 2 * 64))
+    shared = replace(experts, shared_feed_forward=96)  # input of both gate and value, and their product
+    assert activation_bytes(shared) == activation_bytes(experts) + 4 * 2 * 4 * 96
 
 
 def test_of_a_number_of_parameters_activations_are_unknown() -> None:

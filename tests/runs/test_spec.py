@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from speciate.runs.spec import ModelSpec, Phase, RunSpec, spec_problems
 
 MODEL = ModelSpec("llama", 64, 3, 4, 160, 1024, 256)
+SIZES: dict[str, Any] = {
+    "experts": 6, "experts_per_token": 2, "expert_intermediate_size": 40, "router_aux_loss": 0.001
+}  # fmt: skip
+MIXED = replace(MODEL, architecture="qwen2_moe", **SIZES)
 RUN = RunSpec("r", MODEL, 0, (Phase((("a", 0.25), ("b", 0.75)), 2048, 1e-3),), 4, "corpus")
 
 
@@ -37,12 +42,37 @@ def test_params_is_the_real_count(architecture: str, tie: bool, kv_heads: int | 
     assert embedding == spec.hidden_size * spec.vocab_size * (1 if tie else 2)
 
 
+def test_params_of_experts_by_hand() -> None:
+    """h = 64, 3 layers, 6 experts of width 40 (2 active), a shared MLP of width 160 with a gate of h weights."""
+    attention = 4 * 64 * 64 + 3 * 64  # four matrices, three biases
+    layer = attention + 3 * 64 * 160 + 64 + 6 * 64 + 2 * 64  # shared MLP, its gate, the router, two norms
+    assert MIXED.params == 3 * (layer + 6 * 3 * 64 * 40) + 64
+    assert MIXED.active_params == 3 * (layer + 2 * 3 * 64 * 40) + 64
+    assert MODEL.active_params == MODEL.params
+
+
+def test_sizes_of_experts_go_together() -> None:
+    def found(model: ModelSpec) -> list[str]:
+        return [problem.what for problem in spec_problems(replace(RUN, model=model))]
+
+    for sound in (MIXED, replace(MIXED, experts_per_token=6), replace(MIXED, router_aux_loss=0.0)):
+        assert found(sound) == []
+    bare = "a mixture of experts without experts, experts_per_token, expert_intermediate_size, router_aux_loss"
+    assert found(replace(MODEL, architecture="qwen2_moe")) == [bare]
+    assert found(replace(MODEL, experts=4)) == ["llama has no experts"]
+    assert found(replace(MIXED, experts_per_token=7)) == ["7 of 6 experts of width 40"]
+    assert found(replace(MIXED, router_aux_loss=-1.0)) == ["router_aux_loss is -1.0"]
+
+
 def test_round_trip_through_json() -> None:
+    mixed = replace(RUN, model=MIXED)
+    assert RunSpec.from_json(json.loads(json.dumps(mixed.to_json()))) == mixed
     model = replace(MODEL, init_from="base", init_digest="d", kv_heads=2)
     run = replace(RUN, model=model, phases=(RUN.phases[0], replace(RUN.phases[0], schedule="cosine")))
     assert RunSpec.from_json(json.loads(json.dumps(run.to_json()))) == run
     written_before = RUN.to_json()
-    del written_before["model"]["kv_heads"]  # as a spec.json from before there was the field
+    for name in ("kv_heads", *SIZES):  # as a spec.json from before there were the fields
+        del written_before["model"][name]
     assert RunSpec.from_json(written_before) == RUN
 
 

@@ -136,6 +136,7 @@ def test_equal_runs_of_two_names_share_everything() -> None:
 MODEL_CHANGES = {
     "architecture": "qwen2", "hidden_size": 128, "layers": 3, "heads": 2, "intermediate_size": 192, "vocab_size": 512,
     "sequence_length": 128, "tie_embeddings": False, "init_digest": "weights", "kv_heads": 2,
+    "experts": 4, "experts_per_token": 2, "expert_intermediate_size": 32, "router_aux_loss": 0.01,
 }  # fmt: skip
 PHASE_CHANGES = {
     "mixture": (("code", 0.5), ("prose", 0.5)), "learning_rate": 2e-3, "warmup_tokens": 256, "schedule": "cosine",
@@ -178,6 +179,8 @@ def test_what_does_not_affect_weights_leaves_the_key() -> None:
         replace(RUN, grad_clip=1),
         replace(RUN, model=replace(MODEL, kv_heads=MODEL.heads)),
     ]
+    mixed = [replace(RUN, model=replace(MODEL, router_aux_loss=weight)) for weight in (1, 1.0)]
+    assert state_key(mixed[0], 0, STEP) == state_key(mixed[1], 0, STEP)
     assert {state_key(spec, 0, 4 * STEP) for spec in same} == {state_key(RUN, 0, 4 * STEP)}
     here, there = (replace(RUN, model=replace(MODEL, init_from=p, init_digest="weights")) for p in ("a", "b"))
     assert state_key(here, 0, STEP) == state_key(there, 0, STEP) != state_key(RUN, 0, STEP)

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speciate.errors import UserError
+from speciate.runs.spec import EXPERT_FIELDS, ModelSpec, Phase, RunSpec, spec_problems
 from speciate.study.config import StudyConfig
 from speciate.study.load import load_study, parse_study, study_yaml
+from speciate.study.specs import model_spec
 from speciate.study.template import study_template
 
 HERE = Path("/tmp")
@@ -19,6 +21,10 @@ def problems(text: str, *overrides: str) -> list[str]:
     with pytest.raises(UserError) as caught:
         parse_study(text, "study.yaml", HERE, overrides)
     return [str(problem) for problem in caught.value.problems]
+
+
+def run_of(model: ModelSpec) -> RunSpec:
+    return RunSpec("run", model, 0, (Phase((("a", 1.0),), model.sequence_length, 1e-3),), 1, "text")
 
 
 def test_the_template_is_the_defaults() -> None:
@@ -113,7 +119,7 @@ ratios: [1]
         ("models: [{hidden_size: 8}]", "models.0.name: missing"),
         ("models: 3", "models"),
         ("models: [{name: ../x}]", "models.0.name"),
-        ("decide: split", "decide: 'split' is not allowed"),
+        ("decide: merge", "decide: 'merge' is not allowed: no question is called so; use one of mixture, split"),
         ("pilot: {ratios: []}", "pilot.ratios"),
         ("pilot: {ratios: [0]}", "pilot.ratios.0"),
         ("pilot: {ratios: [0.5, 0.5]}", "a ratio is given twice"),
@@ -233,6 +239,61 @@ def test_a_model_of_ones_own_may_share_keys_between_heads() -> None:
     assert "heads 2 is not a multiple of kv_heads 6" in problems("models: [{name: x, kv_heads: 6}]")[0]
     assert "key and value heads" in problems("models: [{name: x, kv_heads: 0}]")[0]
     assert "not allowed" in problems("models: [{name: x, kv_heads: yes}]")[0]
+
+
+MIXED = "{name: x, architecture: qwen2_moe, experts: 4, experts_per_token: 2, expert_intermediate_size: 40}"
+
+
+def test_a_model_of_ones_own_may_be_a_mixture_of_experts() -> None:
+    config = parse_study(f"models: [{MIXED}]", "s", HERE)
+    assert parse_study(study_yaml(config), "s", HERE) == config
+    spec = model_spec(config, config.models[0], 1024)
+    assert spec.router_aux_loss == 0.001 and spec_problems(run_of(spec)) == []
+    config = parse_study(f"models: [{MIXED}]", "s", HERE, ["models.0.router_aux_loss=0"])
+    assert model_spec(config, config.models[0], 1024).router_aux_loss == 0
+    assert "experts is 4, but a llama has no experts" in problems("models: [{name: x, experts: 4}]")[0]
+    missing = problems("models: [{name: x, architecture: qwen2_moe, experts: 4}]")
+    assert [text.split("; ")[0].split(": ", 1)[1] for text in missing] == [
+        "experts_per_token is missing: a qwen2_moe needs it",
+        "expert_intermediate_size is missing: a qwen2_moe needs it",
+    ]
+    more = problems(f"models: [{MIXED}]", "models.0.experts_per_token=5")
+    assert "experts_per_token 5 are more than the experts 4; use at most 4" in more[0]
+
+
+def test_a_dense_models_spec_has_nothing_of_experts() -> None:
+    config = StudyConfig()
+    spec = model_spec(config, config.models[0], 1024)
+    assert {getattr(spec, name) for name in EXPERT_FIELDS} == {None}
+
+
+EXPERTS: dict[str, object] = {
+    "num_key_value_heads": 4,
+    "num_experts": 6,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 20,
+    "shared_expert_intermediate_size": 64,
+    "model_type": "qwen2_moe",
+    "router_aux_loss_coef": 0.02,
+}
+
+
+def test_a_checkpoint_may_be_a_mixture_of_experts(tmp_path: Path) -> None:
+    write_config(tmp_path, **EXPERTS)
+    model = parse_study(CHECKPOINT, "s", tmp_path).models[0]
+    assert [getattr(model, name) for name in EXPERT_FIELDS] == [6, 2, 20, 0.02] and model.intermediate_size == 64
+    own = parse_study(CHECKPOINT, "s", tmp_path, ["models.0.router_aux_loss=0.1"]).models[0]
+    assert own.router_aux_loss == 0.1, "how it is trained is the study's to say"
+    cases: list[tuple[dict[str, object], str]] = [
+        ({"mlp_only_layers": [0]}, "some of the checkpoint's layers have no experts"),
+        ({"decoder_sparse_step": 2}, "some of the checkpoint's layers have no experts"),
+        ({"qkv_bias": False}, "no qkv_bias"),
+        ({"num_experts": "6"}, "does not describe a model"),
+    ]
+    for changed, message in cases:
+        write_config(tmp_path, **EXPERTS | changed)
+        with pytest.raises(UserError, match=message):
+            parse_study(CHECKPOINT, "s", tmp_path)
 
 
 @given(st.text(max_size=200))

@@ -14,6 +14,14 @@ from speciate.runs.tree import Node, RunTree, build_tree
 
 TOKENS_PER_STEP = 32
 MODEL = ModelSpec("llama", 16, 1, 2, 32, 64, 16)
+MIXED = replace(
+    MODEL,
+    architecture="qwen2_moe",
+    experts=4,
+    experts_per_token=2,
+    expert_intermediate_size=8,
+    router_aux_loss=0.1,
+)
 TRUNK = Phase((("a", 1.0),), 4 * TOKENS_PER_STEP, 1e-2, warmup_tokens=64)
 BRANCH = Phase((("a", 0.5), ("b", 0.5)), 4 * TOKENS_PER_STEP, 5e-3, warmup_tokens=64, order_seed=1)
 
@@ -22,6 +30,12 @@ BRANCH = Phase((("a", 0.5), ("b", 0.5)), 4 * TOKENS_PER_STEP, 5e-3, warmup_token
 def spec() -> RunSpec:
     """A run of 4 steps on one domain and 4 on two; a model of 2,576 parameters."""
     return RunSpec("run", MODEL, 0, (TRUNK, BRANCH), 2, "text")
+
+
+@pytest.fixture
+def mixed(spec: RunSpec) -> RunSpec:
+    """The same run of a mixture of four experts."""
+    return replace(spec, model=MIXED)
 
 
 @pytest.fixture

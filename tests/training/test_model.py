@@ -12,10 +12,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from speciate.corpus.tokens.tokenizer import train_tokenizer
 from speciate.errors import UserError
 from speciate.runs.spec import ModelSpec, RunSpec
-from speciate.runs.tree import RunTree
+from speciate.runs.tree import RunTree, build_tree
 from speciate.training.model import build_model, export_model, non_embedding_params
 
 TINY = ModelSpec("llama", 16, 1, 2, 32, 64, 16)
+MIXED = replace(
+    TINY,
+    architecture="qwen2_moe",
+    experts=4,
+    experts_per_token=2,
+    expert_intermediate_size=8,
+    router_aux_loss=0.01,
+)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
@@ -33,10 +41,29 @@ def test_counts_and_seeds(architecture: str, tie: bool, kv_heads: int | None) ->
     assert model.training and all(p.dtype == torch.float32 for p in model.parameters())
 
 
-def test_starts_from_a_folder(tmp_path: Path) -> None:
-    first = build_model(TINY, 3)
+@pytest.mark.parametrize("kv_heads", [None, 1])
+def test_counts_of_experts(kv_heads: int | None) -> None:
+    spec = replace(MIXED, layers=2, kv_heads=kv_heads)
+    model, same = build_model(spec, 1), build_model(spec, 1)
+    assert non_embedding_params(model) == spec.params
+    router = model.get_parameter("model.layers.1.mlp.gate.weight")
+    assert router.shape == (4, 16) and router.std() > 0.01
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), same.parameters(), strict=True))
+
+
+def test_a_folder_of_experts_says_what_is_wrong(tmp_path: Path) -> None:
+    build_model(MIXED, 3).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="experts_per_token is 2 but the run's model has 1"):
+        build_model(replace(MIXED, init_from=str(tmp_path), experts_per_token=1), 0)
+    with pytest.raises(UserError, match="model_type is qwen2_moe but the run's model is llama"):
+        build_model(replace(TINY, init_from=str(tmp_path)), 0)
+
+
+@pytest.mark.parametrize("spec", [TINY, MIXED], ids=["dense", "experts"])
+def test_starts_from_a_folder(spec: ModelSpec, tmp_path: Path) -> None:
+    first = build_model(spec, 3)
     first.save_pretrained(tmp_path)
-    again = build_model(replace(TINY, init_from=str(tmp_path)), 99)
+    again = build_model(replace(spec, init_from=str(tmp_path)), 99)
     for name, value in first.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 
@@ -93,3 +120,19 @@ def test_export_is_an_ordinary_folder(short_and_long: RunTree, train: Callable[.
     tokenizer = AutoTokenizer.from_pretrained(out, local_files_only=True)
     assert tokenizer.decode(tokenizer.encode("some text")) == "some text"
     assert RunSpec.from_json(json.loads((tmp_path / node.key / "spec.json").read_text())["spec"]) == node.spec
+
+
+def test_experts_are_exported_as_an_ordinary_folder(mixed: RunSpec, train: Callable[..., str], tmp_path: Path) -> None:
+    node = build_tree([mixed]).nodes[0]
+    train(node, tmp_path)
+    out = export_model(tmp_path / node.key, tmp_path / "out")
+    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    assert config["model_type"] == "qwen2_moe" and "speciate" not in str(config)
+    assert (config["num_experts"], config["num_experts_per_tok"], config["router_aux_loss_coef"]) == (4, 2, 0.1)
+    loaded = AutoModelForCausalLM.from_pretrained(out, local_files_only=True)
+    tokens = torch.arange(8)[None]
+    ours = build_model(replace(mixed.model, init_from=str(out)), 0)
+    fresh = build_model(mixed.model, mixed.init_seed)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(tokens).logits, ours(tokens).logits)
+        assert not torch.allclose(ours(tokens).logits, fresh(tokens).logits, atol=1e-3), "it was trained"

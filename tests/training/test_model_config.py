@@ -24,6 +24,8 @@ MODELS: list[tuple[str, dict[str, Any]]] = [
     ("mistral", GROUPED),
     ("mixtral", EXPERTS | {"num_local_experts": 4}),
     ("qwen2", GROUPED | {"tie_word_embeddings": True}),
+    ("qwen2_moe", EXPERTS | {"num_experts": 4, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 56}),
+    ("qwen2_moe", EXPERTS | {"num_experts": 4, "moe_intermediate_size": 24, "qkv_bias": False}),
     ("qwen3", HEADED),
     ("qwen3_moe", HEADED | {"num_experts_per_tok": 2, "num_experts": 4, "moe_intermediate_size": 24}),
     ("gemma", HEADED),
@@ -60,7 +62,7 @@ def test_parameters_are_those_that_transformers_builds(kind: str, sizes: dict[st
     assert read_architecture(file) == found
 
 
-@pytest.mark.parametrize("kind", ["mixtral", "gpt_neox", "gemma"])
+@pytest.mark.parametrize("kind", ["mixtral", "qwen2_moe", "gpt_neox", "gemma"])
 def test_flops_agree_with_the_counter_of_torch(kind: str, tmp_path: Path) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -27,8 +27,12 @@ def results(folder: Path) -> list[bytes]:
     return [(folder / name).read_bytes() for name in RESULTS]
 
 
-def test_trunk_and_branch_equal_one_piece_bitwise(spec: RunSpec, train: Train, tmp_path: Path) -> None:
+@pytest.mark.parametrize("run", ["spec", "mixed"])
+def test_trunk_and_branch_equal_one_piece_bitwise(
+    run: str, request: pytest.FixtureRequest, train: Train, tmp_path: Path
+) -> None:
     """The same run as 2 nodes, as 4 nodes (cut by shorter runs), and stopped after every single step."""
+    spec: RunSpec = request.getfixturevalue(run)
     pieces = [
         replace(spec, name=f"cut{i}", phases=(*spec.phases[:i], replace(spec.phases[i], tokens=64))) for i in (0, 1)
     ]

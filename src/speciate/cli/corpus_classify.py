@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from speciate.cli.corpus_grades import Sampling, grades_by_hand, grades_of_file, grades_of_model
-from speciate.cli.corpus_options import Address, EngineKind, Field, Inputs, Out, Processes, engine_of, progress_bar
+from speciate.cli.corpus_options import (
+    Address,
+    EngineKind,
+    Field,
+    Inputs,
+    MostBad,
+    Out,
+    Processes,
+    engine_of,
+    progress_bar,
+)
 from speciate.cli.output import DONE, STOPPED, Json, Seed, emit, lines_of, number, screen
 from speciate.errors import Problem, UserError
 
@@ -36,6 +46,9 @@ From = Annotated[int, typer.Option(help="The grade from which a text counts as o
 Encoder = Annotated[
     str | None, typer.Option(help="Fine-tune this model of transformers (a path or name) instead of words.")
 ]
+RejectedText = Annotated[
+    bool, typer.Option("--rejected-text", help="Keep what other texts say too, not only their ids and scores.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Send texts to the model without asking first.")]
 Cache = Annotated[Path | None, typer.Option(help="Where answers are kept (~/.cache/speciate/answers).")]
 AtOnce = Annotated[int, typer.Option(help="Questions to the model that are open at once.", min=1)]
@@ -60,10 +73,12 @@ def classify(
     characters: Characters = 4_000,
     relevant_from: From = 3,
     encoder: Encoder = None,
+    rejected_text: RejectedText = False,
     yes: Yes = False,
     cache: Cache = None,
     parallel_calls: AtOnce = 4,
     text_field: Field = "text",
+    most_bad: MostBad = 0.01,
     engine: EngineKind = "local",
     address: Address = None,
     processes: Processes = 1,
@@ -101,23 +116,26 @@ def classify(
     topic_model = model
     found: dict[str, Any] = {"labels": None, "calls": None}
     if topic_model is None:
-        sampling = Sampling(parts, out, topic, sample, characters, schedule, seed, where, as_json)
+        sampling = Sampling(parts, out, topic, sample, characters, schedule, seed, where, as_json, most_bad)
+        drawn = "by weight"
         try:
             if label_with is not None:
                 ranking, known, found["calls"] = grades_of_model(sampling, label_with, cache, parallel_calls, yes)
             elif label_by_hand:
                 ranking, known = grades_by_hand(sampling)
             else:
-                ranking, known = grades_of_file(sampling, labels or Path())
+                ranking, known, drawn = grades_of_file(sampling, labels or Path())
         except LabellingStopped as stopped:
             return _stopped(str(stopped), as_json)
         topic_model = learn_topic(ranking, known, out, encoder)
     with progress_bar(as_json) as progress:
-        files = score_corpus(parts, out, topic_model, tokens, where, progress)
-        report = keep_topic(parts, out, files, asked, at, most, where, progress)
+        files = score_corpus(parts, out, topic_model, tokens, where, progress, most_bad)
+        report = keep_topic(parts, out, files, asked, at, most, where, progress, most_bad, rejected_text)
     if model is None:
-        write_suggestions(out, ranking, known, schedule)
-        found["labels"] = assess(topic_model, ranking, known, relevant_from, report["threshold"], seed)
+        write_suggestions(out, ranking, known, schedule, drawn != "by weight", seed)
+        found["labels"] = assess(topic_model, ranking, known, schedule, report["threshold"], drawn, seed)
+    to_judge = out / "to_judge.csv"
+    found["to_judge"] = str(to_judge) if to_judge.exists() else None
     report |= found | {"next": f"speciate corpus tokenize {shlex.quote(str(out))} --out shards"}
     write_atomic(out / "classification.json", json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     if as_json:
@@ -125,6 +143,9 @@ def classify(
     else:
         print("\n".join(lines_of(told(report), screen())))
     return DONE
+
+
+FEWEST_RELEVANT = 30  # held-out texts of the topic, for figures to go by
 
 
 def _check(topic: str, sources: list[object], budget: str | None, threshold: float | None) -> None:
@@ -160,7 +181,7 @@ def told(report: dict[str, Any]) -> list[str]:
         off = report["tokens_kept"] / report["budget_tokens"] - 1
         lines.append(f"budget: {report['budget_tokens']:,.0f} tokens, met within {abs(off):.2%}")
     if report["labels"]:
-        lines += _labels_told(report["labels"])
+        lines += _labels_told(report["labels"], report["to_judge"])
     if report["calls"]:
         lines.append(
             "calls of the model: " + ", ".join(f"{k.replace('_', ' ')} {n:,}" for k, n in report["calls"].items())
@@ -172,18 +193,23 @@ def told(report: dict[str, Any]) -> list[str]:
     return [*lines, f"Next: {report['next']}"]
 
 
-def _labels_told(labels: dict[str, Any]) -> list[str]:
+def _labels_told(labels: dict[str, Any], to_judge: str | None) -> list[str]:
     grades = ", ".join(f"{count:,} of grade {grade}" for grade, count in labels["grades"].items() if count)
     lines = [f"learned from {grades}"]
     if labels["unknown_ids"]:
         lines.append(f"labels of texts that are not here: {labels['unknown_ids']:,}")
     held = labels["held_out"]
+    better = f"fill in {to_judge} and add its rows to your labels" if to_judge else "ask for --held-out-labels"
     if held is None:
-        return [*lines, "no held-out labels: how good this is was not measured"]
+        return [*lines, f"no held-out labels: how good this is was not measured; to measure it, {better}"]
     lines.append(
         f"held out: {held['labels']:,} labels, {held['relevant_labels']:,} of grade {labels['relevant_from']} or more"
         f" (of all texts {number(held['prevalence'])})"
     )
+    if held["drawn"] == "as given":
+        lines.append(f"  nobody knows what these are a sample of: what follows may flatter; for better, {better}")
+    elif held["drawn"] == "at random" and held["relevant_labels"] < FEWEST_RELEVANT:
+        lines.append(f"  few of the topic are among labels at random; for more, {better}")
     named = {"average_precision": "average precision", "precision": "precision of what is kept",
              "recall": "recall: the share of the topic that is kept"}  # fmt: skip
     for name, meaning in named.items():

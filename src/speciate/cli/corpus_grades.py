@@ -34,6 +34,7 @@ class Sampling:
     seed: int
     engine: Engine
     as_json: bool
+    most_bad: float
 
     def draw(self, wanted: Sequence[str] = ()) -> Sample:
         """The sample, and texts by their ids. Raises ``UserError`` if there is no text at all."""
@@ -43,15 +44,18 @@ class Sampling:
         folder = self.out / "sample" / digest([self.size, sorted(wanted)])[:12]
         with progress_bar(self.as_json) as progress:
             sample = draw_sample(
-                self.parts, folder, self.size, self.characters, wanted, self.seed, self.engine, progress
+                self.parts, folder, self.size, self.characters, wanted, self.seed, self.engine, progress, self.most_bad
             )
         if not sample.candidates:
             raise UserError(Problem("no documents", "the text", "give text; speciate corpus inspect INPUT says more"))
         return sample
 
 
-def grades_of_file(asked: Sampling, path: Path) -> tuple[Ranking, list[Label]]:
-    """Ranking and grades of a file. Raises ``LabellingStopped`` if there was none, and one was written to fill in."""
+def grades_of_file(asked: Sampling, path: Path) -> tuple[Ranking, list[Label], str]:
+    """Ranking and grades of a file, and how the held-out ones were drawn.
+
+    Raises ``LabellingStopped`` if there was no file, and one was written to fill in.
+    """
     from speciate.corpus.classify.labelling import LabellingStopped
     from speciate.corpus.classify.labels import read_labels, write_questions
     from speciate.corpus.classify.rounds import Ranking
@@ -62,11 +66,13 @@ def grades_of_file(asked: Sampling, path: Path) -> tuple[Ranking, list[Label]]:
         texts = [(each.id, each.text) for each in sample.candidates[: asked.schedule.per_round]]
         write_questions(path, texts)
         raise LabellingStopped(f"fill in the column score of {path}, {len(texts)} texts, whole numbers from 0 to 5")
-    labels = [label for label in read_labels(path) if label.score is not None]
-    if not labels:
+    labels = read_labels(path)
+    if all(label.score is None for label in labels):
         raise UserError(Problem("no scores in it", str(path), "fill in the column score: whole numbers from 0 to 5"))
-    sample = known_texts(asked.draw([label.id for label in labels]), labels, str(path))
-    return Ranking(sample.candidates, asked.topic, asked.characters), with_held_out(labels, asked.seed)
+    drawn = asked.draw([label.id for label in labels])
+    sample = known_texts(drawn, labels, str(path))
+    ranking = Ranking(sample.candidates, asked.topic, asked.characters, len(drawn.candidates))
+    return ranking, *with_held_out(labels, [each.id for each in drawn.candidates], asked.seed)
 
 
 def grades_by_hand(asked: Sampling) -> tuple[Ranking, list[Label]]:

@@ -28,7 +28,16 @@ Tokenizer = Annotated[
 ]
 Vocabulary = Annotated[int | None, typer.Option(help="Entries of the tokenizer that is trained.  [default: 32768]")]
 Sample = Annotated[float, typer.Option(help="Bytes of text that it is trained on.", min=1.0)]
-HeldOut = Annotated[float, typer.Option(help="Share of each domain's bytes that is held out, by whole stretches.")]
+HeldOut = Annotated[
+    float | None,
+    typer.Option(help="Share of each domain's bytes that is held out, by whole stretches.  [default: 0.01]"),
+]
+HeldOutField = Annotated[
+    str | None,
+    typer.Option(
+        help="A field that is true of the documents to hold out, as held_out, in place of a share.", metavar="NAME"
+    ),
+]
 Mixture = Annotated[
     list[str] | None,
     typer.Option(
@@ -46,8 +55,9 @@ def tokenize(
     tokenizer: Tokenizer = "train",
     vocabulary: Vocabulary = None,
     sample_bytes: Sample = 50e6,
-    held_out: HeldOut = 0.01,
+    held_out: HeldOut = None,
     domain_field: ByField = None,
+    held_out_field: HeldOutField = None,
     mixture: Mixture = None,
     tokens: Tokens = None,
     sequence_length: Length = 2048,
@@ -65,14 +75,17 @@ def tokenize(
 
     if tokenizer != "train" and vocabulary is not None:
         raise UserError(Problem("a vocabulary, and a tokenizer that has one", "--vocabulary", "leave one out"))
+    if held_out is not None and held_out_field is not None:
+        raise UserError(Problem("a share, and a field that says what is held out", "--held-out", "leave one out"))
     _check_phases(mixture or [], tokens or [])
     how = Tokenizing(
         tokenizer=None if tokenizer == "train" else tokenizer,
         vocabulary=32_768 if vocabulary is None else vocabulary,
         sample_bytes=sample_bytes,
-        held_out_share=held_out,
+        held_out_share=0.01 if held_out is None else held_out,
         seed=seed,
         domain_field=domain_field,
+        held_out_field=held_out_field,
         text_field=text_field,
     )
     where = engine_of(engine, address, processes)
@@ -135,7 +148,7 @@ def _next(out: Path, corpus: Any, mixture: dict[str, Any] | None) -> str:
         return f"see what a mixture draws: {again} --mixture natural --tokens 1e9"
     if mixture["repeats"]:
         return f"less of {mixture['repeats'][0]}, or more of its text: {again} --mixture ... --tokens ..."
-    return "speciate plan mixture TABLE says how much of a domain is too much; speciate init DIR begins a study"
+    return f"speciate init DIR begins a study; corpus.prepared: {out.resolve()} in its study.yaml makes this its text"
 
 
 def told(report: dict[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ from speciate.cli import (
     corpus_inspect,
     corpus_tokenize,
     cost,
+    experts,
     imports,
     plan_accuracy,
     plan_decide,
@@ -32,6 +33,7 @@ from speciate.cli import (
     plan_specialize,
     plan_split,
     plans,
+    serve,
     studies,
 )
 from speciate.cli.output import DONE, NOT_DECIDABLE, OURS, STOPPED, USER_ERROR, emit, show_problems
@@ -81,6 +83,9 @@ def build() -> typer.Typer:
     app.command("predict")(analysis.predict)
     app.command("import")(imports.import_logs)
     app.command("cost")(cost.cost)
+    app.command("route")(experts.route)
+    app.command("generate")(experts.generate)
+    app.command("serve")(serve.serve)
     plan = typer.Typer(help="Decide from a table of measurements.", no_args_is_help=True, rich_markup_mode=None)
     plan.command("mixture")(plans.mixture)
     plan.command("accuracy")(plan_accuracy.accuracy)

@@ -31,12 +31,13 @@ def demo(
 
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new study; made if absent.")],
+    decide: Annotated[str, typer.Option(metavar="QUESTION", help="What to decide: mixture or split.")] = "mixture",
     as_json: Json = False,
 ) -> int:
     """Write a commented study.yaml with every field and its default."""
     from speciate.study.create import create_study
 
-    file = create_study(directory)
+    file = create_study(directory, decide)
     if as_json:
         emit({"status": "written", "study": str(file)})
     else:
@@ -50,7 +51,7 @@ def run(
         list[str] | None, typer.Argument(metavar="[key.sub=value ...]", help="Values to change, written as YAML.")
     ] = None,
     until: Annotated[
-        str | None, typer.Option(help="Stop after a stage: corpus pilot fit plan final compare report.")
+        str | None, typer.Option(help="Stop after a stage: corpus pilot fit plan final compare [specialists] report.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print runs, FLOPs and time; spend nothing.")] = False,
     as_json: Json = False,

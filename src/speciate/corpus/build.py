@@ -80,7 +80,7 @@ def build_corpus(
         manifest |= {"installation": installation()} if BUILTIN in sources.values() else {}
         shutil.rmtree(building / "scratch")
         write_atomic(building / "manifest.json", canonical_json(manifest))
-        _put(building, out)
+        put_folder(building, out)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return Corpus.open(out, verify=False)
@@ -107,7 +107,7 @@ def _request(
     described: dict[str, Any] = {}
     for domain, source in sorted(sources.items()):
         try:
-            described[domain] = _describe_source(domain, source)
+            described[domain] = describe_source(domain, source)
         except UserError as error:
             problems += error.problems
     vocabulary: Any = vocab_size
@@ -125,7 +125,8 @@ def _request(
     return {"format": FORMAT, "sources": described, "vocabulary": vocabulary, "seed": seed, **settings}
 
 
-def _describe_source(domain: str, source: str | Path) -> str:
+def describe_source(domain: str, source: str | Path) -> str:
+    """What a source is, for a request: a digest of names, sizes and times, or "builtin". UserError if it is neither."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", domain):
         raise UserError(Problem(f"domain name {domain!r}", "the corpus", "use letters, digits, _ and -"))
     path = _path(source)
@@ -223,7 +224,7 @@ def _manifest(
     return manifest | {"digest": corpus_digest(manifest)}
 
 
-def _put(folder: Path, out: Path) -> None:
+def put_folder(folder: Path, out: Path) -> None:
     """Put the finished folder in place of what is there: an empty folder or an older corpus."""
     old = out.parent / f".{out.name}.old"
     shutil.rmtree(old, ignore_errors=True)

@@ -7,7 +7,7 @@ ln 2 and by the bytes of text which those tokens stand for, so it does not depen
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,14 +69,19 @@ class HeldOut:
         """Predicted tokens of each domain."""
         return {d: s.tokens.shape[0] * self.sequence_length for d, s in self._sets.items()}
 
-    def measure(self, model: CausalLM, precision: str) -> list[dict[str, Any]]:
+    def measure(self, model: CausalLM, precision: str, only: Collection[str] | None = None) -> list[dict[str, Any]]:
         """[{"eval_on", "loss" in nats per token, "bits_per_byte"}, ...], domains first, then groups.
 
-        The model is left in the mode it was in; ``bits_per_byte`` is None where the tokens stand for no text.
+        ``only``: of these domains, and of the groups that need no other; None: all. A domain's loss is the same
+        whichever others are measured. The model is left in the mode it was in; ``bits_per_byte`` is None where the
+        tokens stand for no text.
         """
-        losses = self._losses(model, precision)
-        rows = [_row(d, losses[d], self._sets[d].bytes_per_token) for d in self.domains]
+        wanted = [d for d in self.domains if only is None or d in only]
+        losses = self._losses(model, precision, wanted)
+        rows = [_row(d, losses[d], self._sets[d].bytes_per_token) for d in wanted]
         for name, weights in self.groups.items():
+            if not weights.keys() <= losses.keys():
+                continue
             total = math.fsum(weights.values())
             loss = math.fsum(w * losses[d] for d, w in weights.items()) / total
             rows.append(
@@ -84,11 +89,11 @@ class HeldOut:
             )
         return rows
 
-    def _losses(self, model: CausalLM, precision: str) -> dict[str, float]:
+    def _losses(self, model: CausalLM, precision: str, domains: Sequence[str]) -> dict[str, float]:
         training = model.training
         model.train(False)
         try:
-            return {d: _mean_loss(model, s.tokens, precision) for d, s in self._sets.items()}
+            return {d: _mean_loss(model, self._sets[d].tokens, precision) for d in domains}
         finally:
             model.train(training)
 

@@ -14,9 +14,11 @@ from speciate.fitting.profile import Interval
 from speciate.fitting.result import Fit, Holdout, Shown
 from speciate.fitting.usable import of_output
 from speciate.laws import LAWS
+from speciate.laws.split import AT_ONE_SIZE
 from speciate.storage import canonical_json, write_atomic
 
 FORMAT = "speciate fit 2"
+KNOWN = {**LAWS, AT_ONE_SIZE.name: AT_ONE_SIZE}  # split studies save this one too; it has no entry of its own
 
 
 def save_fit(fit: Fit, path: Path) -> Path:
@@ -61,7 +63,7 @@ def load_fit(path: str | Path) -> Fit:
 
 def revive(saved: dict[str, Any]) -> Fit:
     """A fit from its saved form; KeyError, TypeError or ValueError if something is missing or odd."""
-    law = LAWS[saved["law"]]
+    law = KNOWN[saved["law"]]
     if law.family is not None and saved["domains"]:
         law = law.family([str(name) for name in saved["domains"]])
     law = of_output(law, str(saved["output"]))

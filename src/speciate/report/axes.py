@@ -37,6 +37,15 @@ def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
+def nats_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Round values of a loss that three decimals can write.
+
+    >>> nats_ticks(-0.006, 0.006, 5), nice_ticks(-0.006, 0.006, 5)
+    ([-0.005, 0.0, 0.005], [-0.005, -0.0025, 0.0, 0.0025, 0.005])
+    """
+    return [tick for tick in nice_ticks(low, high, most) if abs(1000 * tick - round(1000 * tick)) < 1e-6]
+
+
 def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round values on a logarithmic axis: 1-2-5, else 1-3, else powers of ten.
 

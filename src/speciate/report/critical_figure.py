@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from speciate.report.axes import Panel, axis, is_wide, layout, nice_ticks, tokens_axis
+from speciate.report.drawing import HEIGHT, note, to_json
 from speciate.report.evidence import Evidence
-from speciate.report.loss_figure import HEIGHT, band_and_line, guides, note, ratio_style, to_json
+from speciate.report.loss_figure import curve_traces, guides, ratio_style
 from speciate.report.numbers import count_text, percent_text, ratio_text, tokens_text
 from speciate.report.palette import BAD, GOOD, GROUND, INK
 
@@ -29,7 +30,7 @@ def critical_panels(evidence: Evidence) -> list[Panel]:
 def _critical_panel(evidence: Evidence, model: dict[str, Any], frame: tuple[float, float, float]) -> Panel:
     left, right, top = frame
     style, log = ratio_style(evidence), is_wide([left, right])
-    traces: list[Any] = band_and_line(model["critical_curve"] | {"domain_ratio": 0.0}, INK[0])
+    traces: list[Any] = curve_traces(model["critical_curve"] | {"domain_ratio": 0.0}, INK[0])
     traces[-1]["text"] = [
         f"up to {percent_text(v)}<br>at {tokens_text(t)}"
         for t, v in zip(model["critical_curve"]["tokens"], model["critical_curve"]["value"], strict=True)

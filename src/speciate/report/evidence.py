@@ -1,48 +1,38 @@
-"""What a study folder holds, read once and checked for being readable; a missing file is None."""
+"""What the folder of a mixture study holds, and what of it the page is made from."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speciate.errors import Problem, UserError
-from speciate.planning.seal import verify_seal
+from speciate.report.study_files import (
+    JSON_FILES,
+    StudyFiles,
+    check_folder,
+    check_seal,
+    measured_later,
+    read_json,
+    read_ledger,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-JSON_FILES = ("plan.json", "comparison.json", "tree.json", "cost.json")
 LEDGER_COLUMNS = ("run", "params", "tokens", "domain_ratio", "eval_on", "loss")
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Everything the page is made from. ``plan``, ``comparison``, ``tree``, ``cost`` are the files' JSON."""
-
-    study: str
-    ledger: pd.DataFrame | None
-    plan: dict[str, Any] | None
-    comparison: dict[str, Any] | None
-    tree: dict[str, Any] | None
-    cost: dict[str, Any] | None
+class Evidence(StudyFiles):
+    """Everything the page of a mixture study is made from."""
 
     @property
     def models(self) -> list[dict[str, Any]]:
         """The plan's answer for each model size, small to large; empty before there is a plan."""
         models = self.decision.get("models") or []
         return sorted(models, key=lambda model: model["params"])
-
-    @property
-    def decision(self) -> dict[str, Any]:
-        return ((self.plan or {}).get("decision")) or {}
-
-    @property
-    def level(self) -> float:
-        """What share of truths the intervals are meant to hold."""
-        return float(self.decision.get("level") or (self.plan or {}).get("level") or 0.9)
 
     @property
     def general(self) -> str:
@@ -71,52 +61,15 @@ class Evidence:
 
 def read_evidence(study_dir: Path) -> Evidence:
     """Read a study folder. Raises UserError naming every file that cannot be read, all at once."""
-    if not study_dir.is_dir():
-        raise UserError(Problem("no such folder", str(study_dir), "give the folder of a study (it holds study.yaml)"))
+    check_folder(study_dir)
     problems: list[Problem] = []
-    values = {name: _read_json(study_dir / name, problems) for name in JSON_FILES}
-    ledger = _read_ledger(study_dir / "ledger.parquet", problems)
-    plan = values["plan.json"]
-    if plan is not None and "seal" in plan:  # a page must not show what was changed after the fact as foretold
-        try:
-            verify_seal(plan)
-        except UserError as error:
-            problems += [Problem(p.what, str(study_dir / "plan.json"), p.fix) for p in error.problems]
+    values = {name: read_json(study_dir / name, problems) for name in JSON_FILES}
+    ledger = read_ledger(study_dir / "ledger.parquet", LEDGER_COLUMNS, problems)
+    check_seal(values["plan.json"], study_dir / "plan.json", problems)
     if problems:
         raise UserError(problems)
     name = (values["plan.json"] or {}).get("study") or study_dir.resolve().name
     return Evidence(str(name), ledger, *(values[name] for name in JSON_FILES))
-
-
-def _read_json(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        problems.append(Problem(f"not readable as JSON ({error})", str(path), "delete it and run the study again"))
-        return None
-    if not isinstance(value, dict):
-        problems.append(Problem("not a JSON object", str(path), "delete it and run the study again"))
-        return None
-    return value
-
-
-def _read_ledger(path: Path, problems: list[Problem]) -> pd.DataFrame | None:
-    if not path.exists():
-        return None
-    import pandas as pd
-
-    try:
-        ledger = pd.read_parquet(path)
-    except Exception as error:  # pyarrow raises a family of its own; whatever it is, the file is unreadable
-        problems.append(Problem(f"not readable as Parquet ({error})", str(path), "delete it and run the study again"))
-        return None
-    missing = [name for name in LEDGER_COLUMNS if name not in ledger.columns]
-    if missing:
-        problems.append(Problem(f"columns {missing} are missing", str(path), "run the study again to rebuild it"))
-        return None
-    return ledger
 
 
 def stage_rows(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -147,7 +100,7 @@ def changes(evidence: Evidence, side: str) -> pd.DataFrame:
     columns = ["run", "params", "domain_ratio", "tokens", "change", "later"]
     if evidence.ledger is None:
         return pd.DataFrame(columns=columns)
-    rows = evidence.ledger.assign(later=_later(evidence))
+    rows = evidence.ledger.assign(later=measured_later(evidence))
     rows = rows[rows["eval_on"].map(lambda name: evidence.side(str(name)) == side)]
     trunk = rows["trunk"].fillna(rows["run"]) if "trunk" in rows.columns else rows["run"]
     seed_tokens = rows["seed_tokens"].fillna(0) if "seed_tokens" in rows.columns else 0
@@ -162,16 +115,3 @@ def changes(evidence: Evidence, side: str) -> pd.DataFrame:
     start = [by_run.get(run, by_trunk.get(tuple(trunk), math.nan)) for run, *trunk in keys]
     rows = rows.assign(change=rows["loss"] - pd.Series(start, index=rows.index, dtype=float))
     return rows[rows["change"].notna()][columns].sort_values(["params", "domain_ratio", "run", "tokens"])
-
-
-def _later(evidence: Evidence) -> list[bool]:
-    """For each row of the ledger: whether a sealed plan exists that was made without it."""
-    from speciate.runs.columns import column_of
-    from speciate.runs.table import row_digests
-
-    ledger, sealed = evidence.ledger, (evidence.plan or {}).get("fitted_row_digests")
-    assert ledger is not None
-    if not sealed:
-        return [False] * len(ledger)
-    seen = set(sealed)
-    return [row not in seen for row in row_digests(ledger[[name for name in ledger.columns if column_of(name)]])]

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import html
-import json
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from speciate.report.axes import Panel, axis, is_wide, layout, nice_ticks, spread, tokens_axis
+from speciate.report.axes import Panel, axis, is_wide, layout, nice_ticks, tokens_axis
+from speciate.report.drawing import HEIGHT, band, end_labels, level_line, line, note, to_json, vertical_line
 from speciate.report.evidence import Evidence, changes
 from speciate.report.numbers import count_text, nats_short, nats_text, ratio_text, tokens_text
-from speciate.report.palette import BAD, GROUND, INK, MARKERS, MUTED, faint, ratio_colours
-
-HEIGHT = 320
-LABEL_PIXELS = 15
-
-
-def to_json(traces: Sequence[Any], layout_: dict[str, Any]) -> dict[str, Any]:
-    """Plotly's own validated JSON of a figure, without the template that it would repeat in each."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure(data=list(traces), layout=layout_)
-    figure.layout.template = None
-    plain: dict[str, Any] = json.loads(figure.to_json())
-    return plain
+from speciate.report.palette import BAD, GROUND, INK, MARKERS, MUTED, ratio_colours
 
 
 def ratio_style(evidence: Evidence) -> dict[float, tuple[str, str]]:
@@ -83,7 +69,7 @@ def _loss_panel(evidence: Evidence, side: str, params: float, rows: Any, curves:
     traces: list[Any] = []
     ends: dict[float, float] = {}
     for curve in curves:
-        traces += band_and_line(curve, style[round(float(curve["domain_ratio"]), 6)][0])
+        traces += curve_traces(curve, style[round(float(curve["domain_ratio"]), 6)][0])
         ends[round(float(curve["domain_ratio"]), 6)] = [v for v in curve["value"] if v is not None][-1]
     for ratio, group in rows.groupby("domain_ratio"):
         ratio = round(float(ratio), 6)
@@ -92,7 +78,9 @@ def _loss_panel(evidence: Evidence, side: str, params: float, rows: Any, curves:
     if side == "general":
         traces += _turning_marks(model, curves, style)
     shapes, notes = guides(model, side, left, log)
-    notes += _end_labels(ends, style, (high - low) / (HEIGHT - 72))
+    notes += end_labels(
+        {ratio_text(r): (v, style[r][0]) for r, v in sorted(ends.items())}, (high - low) / (HEIGHT - 72)
+    )
     x = tokens_axis(left, right, f"tokens of continued training{', log scale' if log else ''}", log=log, most=5)
     y = axis("change of loss, nats per token", nice_ticks(low, high), lambda v: nats_short(v, signed=True), [low, high])
     size, name = count_text(params), f"{side} loss"
@@ -106,7 +94,7 @@ def _loss_panel(evidence: Evidence, side: str, params: float, rows: Any, curves:
     return Panel(f"{size} parameters", label, to_json(traces, drawn), HEIGHT)
 
 
-def band_and_line(curve: dict[str, Any], colour: str) -> list[dict[str, Any]]:
+def curve_traces(curve: dict[str, Any], colour: str) -> list[dict[str, Any]]:
     """Traces of a curve {tokens, value, low, high}: its band, where it has one, then its line (last)."""
     points = [
         (t, v, low, high)
@@ -119,23 +107,10 @@ def band_and_line(curve: dict[str, Any], colour: str) -> list[dict[str, Any]]:
         )
         if v is not None and t > 0
     ]
-    banded = [point for point in points if point[2] is not None and point[3] is not None]
     share = f"{ratio_text(float(curve['domain_ratio']))} domain"
-    edge = {"type": "scatter", "mode": "lines", "line": {"width": 0, "color": colour}, "hoverinfo": "skip"}
-    return [
-        edge | {"x": [p[0] for p in banded], "y": [p[3] for p in banded]},
-        edge | {"x": [p[0] for p in banded], "y": [p[2] for p in banded], "fill": "tonexty",
-                "fillcolor": faint(colour, 0.13)},
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [p[0] for p in points],
-            "y": [p[1] for p in points],
-            "line": {"width": 2, "color": colour},
-            "hoverinfo": "text",
-            "text": [f"{share}, fitted<br>{tokens_text(t)}<br>{nats_text(v, signed=True)} nats" for t, v, *_ in points],
-        },
-    ]  # fmt: skip
+    tokens, values, low, high = ([point[at] for point in points] for at in range(4))
+    said = [f"{share}, fitted<br>{tokens_text(t)}<br>{nats_text(v, signed=True)} nats" for t, v, *_ in points]
+    return [*band(tokens, low, high, colour), line(tokens, values, colour, said)]
 
 
 def _measured(group: Any, ratio: float, colour: str, symbol: str) -> list[dict[str, Any]]:
@@ -207,30 +182,3 @@ def guides(model: dict[str, Any], side: str, left: float, log: bool) -> tuple[li
         at = math.log10(horizon) if log else horizon
         notes.append(note(f"horizon {count_text(horizon)}", at, 1, "right", "bottom", INK[0], yref="paper"))
     return shapes, notes
-
-
-def level_line(at: float, line: dict[str, Any]) -> dict[str, Any]:
-    """A line across the whole plot at one height."""
-    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at, "line": line, "layer": "below"}
-
-
-def vertical_line(at: float, line: dict[str, Any]) -> dict[str, Any]:
-    """A line from bottom to top at one place of the x axis."""
-    return {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": at, "x1": at, "line": line, "layer": "below"}
-
-
-def note(text: str, x: float, y: float, xanchor: str, yanchor: str, colour: str, **more: Any) -> dict[str, Any]:
-    """Words in a plot, on a ground that keeps them readable over a line."""
-    return {"text": text, "x": x, "y": y, "xanchor": xanchor, "yanchor": yanchor, "showarrow": False,
-            "bgcolor": faint(GROUND[0], 0.75), "borderpad": 1,
-            "font": {"size": 11.5, "color": colour}} | more  # fmt: skip
-
-
-def _end_labels(ends: dict[float, float], style: dict[float, tuple[str, str]], per_pixel: float) -> list[Any]:
-    """Each curve's ratio at its right end, in its colour, moved apart where curves end close together."""
-    ratios = sorted(ends)
-    places = spread([ends[ratio] for ratio in ratios], LABEL_PIXELS * per_pixel)
-    return [
-        note(f"<b>{ratio_text(ratio)}</b>", 1.015, place, "left", "middle", style[ratio][0], xref="paper")
-        for ratio, place in zip(ratios, places, strict=True)
-    ]

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from speciate.report.axes import Panel
 from speciate.report.critical_figure import critical_panels
 from speciate.report.evidence import Evidence, read_evidence
 from speciate.report.loss_figure import loss_panels
 from speciate.report.numbers import percent_text
 from speciate.report.palette import ratio_colours, swap_table
+from speciate.report.pieces import facts_list, grid, page, section
 from speciate.report.prediction_figure import prediction_panels
 from speciate.report.sentences import (
     certainty_fact,
@@ -31,78 +26,59 @@ from speciate.report.sentences import (
     savings_sentence,
     undecided_reasons,
 )
+from speciate.report.split.evidence import is_split_study, read_split_evidence
+from speciate.report.split.page import render_split
 from speciate.report.tables import decision_strips, prediction_table, provenance_list, ratio_table
 from speciate.report.tree_figure import tree_panels
 from speciate.storage import write_atomic
-
-VERDICT_CLASS = {"✓": ' class="good"', "✕": ' class="bad"'}
 
 
 def write_report(study_dir: Path) -> Path:
     """Write ``report.html`` into a study's folder and return its path.
 
-    Reads ledger.parquet, plan.json, comparison.json, tree.json and cost.json; any may be absent, and the page then
-    says what is missing. The page is one file without network access; equal inputs give equal bytes.
+    Reads ledger.parquet, plan.json, comparison.json, tree.json and cost.json, of a study that decides on splitting
+    also routing.json, fits/, clusters/clusters.json and resolved.yaml; any may be absent, and the page then says what
+    is missing. The page is one file without network access; equal inputs give equal bytes.
 
     Raises UserError when the folder does not exist or a file in it cannot be read.
     """
-    path = Path(study_dir) / "report.html"
-    write_atomic(path, render(read_evidence(Path(study_dir))))
+    folder = Path(study_dir)
+    path = folder / "report.html"
+    text = render_split(read_split_evidence(folder)) if is_split_study(folder) else render(read_evidence(folder))
+    write_atomic(path, text)
     return path
 
 
 def render(evidence: Evidence) -> str:
-    """The page as text."""
-    from plotly.offline import get_plotlyjs
-
+    """The page of a mixture study as text."""
     figures: dict[str, Any] = {}
     sections = [
-        section
-        for section in (
-            _losses(evidence, figures),
-            _critical(evidence, figures),
-            _predictions(evidence, figures),
-            _tree(evidence, figures),
-            _ratios(evidence),
-        )
-        if section
+        _losses(evidence, figures),
+        _critical(evidence, figures),
+        _predictions(evidence, figures),
+        _tree(evidence, figures),
+        _ratios(evidence),
     ]
     model = primary_model(evidence)
-    embedded = {"figures": figures, "dark": swap_table(ratio_colours(len(evidence.ratios)))}
-    return Template(_asset("page.html")).substitute(
-        study=escape(evidence.study),
-        css=_asset("page.css"),
-        verdict="decided" if model is not None and is_decided(model) else "undecided",
+    return page(
+        study=evidence.study,
+        decided=model is not None and is_decided(model),
         headline=_headline(evidence),
         meaning=_meaning(evidence),
         strips=_strips(evidence),
-        facts=_facts(evidence),
-        sections="\n".join(sections),
-        steps="\n".join(f"<li>{_with_code(step)}</li>" for step in next_steps(evidence)),
+        facts=facts_list(
+            (
+                ("How sure", certainty_fact(evidence)),
+                ("What it cost", cost_fact(evidence)),
+                ("Did the prediction hold?", outcome_fact(evidence)),
+            )
+        ),
+        sections=sections,
+        steps=next_steps(evidence),
         provenance=provenance_list(evidence),
-        plotly=get_plotlyjs(),
-        data=script_json(embedded),
-        script=_asset("page.js"),
+        figures=figures,
+        dark=swap_table(ratio_colours(len(evidence.ratios))),
     )
-
-
-def script_json(value: Any) -> str:
-    """JSON that is safe inside a script element: no "<" is left in it, so nothing can close or open one.
-
-    >>> script_json({"a": "</script>"})
-    '{"a":"\\\\u003c/script>"}'
-    """
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-    return text.replace("<", "\\u003c")
-
-
-def _with_code(text: str) -> str:
-    """Escaped text with what stands between backticks set as code."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
-
-
-def _asset(name: str) -> str:
-    return files("speciate.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _headline(evidence: Evidence) -> str:
@@ -133,41 +109,10 @@ def _strips(evidence: Evidence) -> str:
     )
 
 
-def _facts(evidence: Evidence) -> str:
-    facts = (
-        ("How sure", certainty_fact(evidence)),
-        ("What it cost", cost_fact(evidence)),
-        ("Did the prediction hold?", outcome_fact(evidence)),
-    )
-    return "\n".join(
-        f"<div><dt>{name}</dt><dd><strong{VERDICT_CLASS.get(figure[:1], '')}>{escape(figure)}</strong> "
-        f"{escape(note)}</dd></div>"
-        for name, (figure, note) in facts
-    )
-
-
-def _section(title: str, lead: str, body: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n<p>{lead}</p>\n{body}\n</section>"
-
-
-def _grid(panels: Sequence[Panel], prefix: str, figures: dict[str, Any], *, wide: bool = False) -> str:
-    """Plots side by side where there is room; the figures themselves go into the page's one JSON."""
-    drawn = []
-    for index, panel in enumerate(panels):
-        name = f"{prefix}-{index}"
-        figures[name] = panel.figure
-        heading = f"<figcaption>{escape(panel.heading)}</figcaption>" if panel.heading else ""
-        drawn.append(
-            f'<figure>{heading}<div class="plot" id="{name}" role="img" style="height:{panel.height}px" '
-            f'aria-label="{escape(panel.label)}"></div></figure>'
-        )
-    return f'<div class="panels{" wide" if wide else ""}">\n' + "\n".join(drawn) + "\n</div>"
-
-
 def _losses(evidence: Evidence, figures: dict[str, Any]) -> str:
     general, domain = loss_panels(evidence, "general"), loss_panels(evidence, "domain")
     if not general and not domain:
-        return _section("Loss at every ratio", "No run of continued training has been measured yet.", "")
+        return section("Loss at every ratio", "No run of continued training has been measured yet.", "")
     hollow = (
         "Hollow points: measured after the plan was sealed. " if (evidence.plan or {}).get("fitted_row_digests") else ""
     )
@@ -179,14 +124,14 @@ def _losses(evidence: Evidence, figures: dict[str, Any]) -> str:
         "Each domain share is named at the right end.</p>"
     )
     if general:
-        body += _subhead("General loss", evidence.general, "general") + _grid(general, "general", figures)
+        body += _subhead("General loss", evidence.general, "general") + grid(general, "general", figures)
     if domain:
-        body += _subhead("Domain loss", evidence.domain, "domain") + _grid(domain, "domain", figures)
+        body += _subhead("Domain loss", evidence.domain, "domain") + grid(domain, "domain", figures)
     lead = (
         "More domain text lowers the domain loss and lifts the general loss, which rises first and then falls. "
         "A share is feasible when its general curve has turned down by the horizon and ends under the tolerance."
     )
-    return _section("Loss at every ratio", lead, body)
+    return section("Loss at every ratio", lead, body)
 
 
 def _subhead(text: str, name: str, plain: str) -> str:
@@ -203,7 +148,7 @@ def _critical(evidence: Evidence, figures: dict[str, Any]) -> str:
         "The diamond is the decision. Rings are tried shares, at the length where their general loss turns down; "
         "one above the line has turned by then, but is still over the tolerance."
     )
-    return _section("How much, for how long", lead, _grid(panels, "critical", figures))
+    return section("How much, for how long", lead, grid(panels, "critical", figures))
 
 
 def _predictions(evidence: Evidence, figures: dict[str, Any]) -> str:
@@ -211,12 +156,12 @@ def _predictions(evidence: Evidence, figures: dict[str, Any]) -> str:
     panels = prediction_panels(evidence)
     if not panels:
         lead = "Nothing to compare yet: no run has been measured against a sealed plan."
-        return _section(title, lead, "") if evidence.models else ""
+        return section(title, lead, "") if evidence.models else ""
     said = [_verdict(evidence) or outcome_fact(evidence)[1], regret_sentence(evidence)]
     lead = " ".join(escape(sentence) for sentence in said if sentence)
     lead += " The bar is the interval sealed before the run, the centre line its prediction, the point what came out."
     table = f"<details><summary>All predictions as a table</summary>{prediction_table(evidence)}</details>"
-    return _section(title, lead, _grid(panels, "prediction", figures) + "\n" + table)
+    return section(title, lead, grid(panels, "prediction", figures) + "\n" + table)
 
 
 def _verdict(evidence: Evidence) -> str:
@@ -230,10 +175,10 @@ def _tree(evidence: Evidence, figures: dict[str, Any]) -> str:
     if not panels:
         return ""
     lead = f"{escape(savings_sentence(evidence))} Grey: the first stage; branches: coloured by domain share."
-    return _section("The run tree", lead, _grid(panels, "tree", figures, wide=True))
+    return section("The run tree", lead, grid(panels, "tree", figures, wide=True))
 
 
 def _ratios(evidence: Evidence) -> str:
     if not any(model.get("ratios") for model in evidence.models):
         return ""
-    return _section("Every ratio", "What each share does by the horizon, as fitted.", ratio_table(evidence))
+    return section("Every ratio", "What each share does by the horizon, as fitted.", ratio_table(evidence))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from speciate.report.axes import Panel, axis, layout, nice_ticks
+from speciate.report.axes import Panel, axis, layout, nats_ticks
+from speciate.report.drawing import to_json, vertical_line
 from speciate.report.evidence import Evidence
-from speciate.report.loss_figure import to_json, vertical_line
 from speciate.report.numbers import count_text, nats_short, nats_text, percent_text, ratio_text, tokens_text
 from speciate.report.palette import BAD, GOOD, INK, MUTED, faint
 
@@ -22,7 +22,6 @@ VERDICTS = {  # by "inside": words, symbol, colour
 def prediction_panels(evidence: Evidence) -> list[Panel]:
     """A panel for each evaluation set: intervals about the prediction, the measured loss as a point.
 
-    All is drawn relative to the prediction, in nats per token, so that sizes and ratios share one axis.
     With more than 40 rows in a panel, only those at the largest token count are drawn; the table has all.
     """
     rows = [row for row in (evidence.comparison or {}).get("rows") or [] if row.get("measured") is not None]
@@ -33,12 +32,23 @@ def prediction_panels(evidence: Evidence) -> list[Panel]:
         if len(chosen) > MOST_ROWS:
             last = max(row["tokens"] for row in chosen)
             chosen = [row for row in chosen if row["tokens"] == last][:MOST_ROWS]
-        panels.append(_panel(evidence, name, sorted(chosen, key=_order)))
+        chosen.sort(key=lambda row: (float(row["params"]), float(row["domain_ratio"]), float(row["tokens"])))
+        many_tokens = len({row["tokens"] for row in chosen}) > 1
+        labels = [
+            f"{count_text(row['params'])} · {ratio_text(row['domain_ratio'])}"
+            + (f" · {count_text(row['tokens'])}" if many_tokens else "")
+            for row in chosen
+        ]
+        said = [
+            f"{count_text(row['params'])} parameters, {ratio_text(row['domain_ratio'])} domain, "
+            f"{tokens_text(row['tokens'])}"
+            for row in chosen
+        ]
+        side = evidence.side(name)
+        heading = f"{side.capitalize()} loss" if side else name
+        left = 118 if many_tokens else 88
+        panels.append(offset_panel(chosen, labels, said, heading, f"{side or 'other'} loss", evidence.level, left))
     return panels
-
-
-def _order(row: dict[str, Any]) -> tuple[float, float, float]:
-    return float(row["params"]), float(row["domain_ratio"]), float(row["tokens"])
 
 
 def _offset(row: dict[str, Any]) -> tuple[float, float, float]:
@@ -54,18 +64,19 @@ def _interval(row: dict[str, Any], level: float) -> str:
     return f" ({percent_text(level)} interval {nats_text(row['low'])} to {nats_text(row['high'])})"
 
 
-def _panel(evidence: Evidence, name: str, rows: list[dict[str, Any]]) -> Panel:
-    many_tokens = len({row["tokens"] for row in rows}) > 1
+def offset_panel(
+    rows: list[dict[str, Any]], labels: list[str], said: list[str], heading: str, what: str, level: float, left: int
+) -> Panel:
+    """Rows {predicted, low, high, measured, inside} of a comparison relative to the prediction, in nats per token.
+
+    So sizes and options share one axis. ``labels`` stand at the left in ``left`` pixels, ``said`` is what each row is
+    where it is pointed at, ``what`` the loss that was measured.
+    """
     offsets = [_offset(row) for row in rows]
     places = list(range(len(rows), 0, -1))
-    labels = [
-        f"{count_text(row['params'])} · {ratio_text(row['domain_ratio'])}"
-        + (f" · {count_text(row['tokens'])}" if many_tokens else "")
-        for row in rows
-    ]
     widest = max(max(abs(value) for value in offset) for offset in offsets) * 1.08 or 0.001
     height = 74 + ROW_PIXELS * len(rows)
-    x = axis("measured minus predicted, nats per token", nice_ticks(-widest, widest, 5),
+    x = axis("measured minus predicted, nats per token", nats_ticks(-widest, widest, 5),
              lambda v: nats_short(v, signed=True), [-widest, widest])  # fmt: skip
     y = axis("", [float(p) for p in places], lambda p: labels[len(rows) - round(p)], [0.4, len(rows) + 0.6])
     y |= {"showgrid": False, "tickfont": {"size": 11.5, "color": INK[0]}}
@@ -75,19 +86,16 @@ def _panel(evidence: Evidence, name: str, rows: list[dict[str, Any]]) -> Panel:
         for row, place in zip(rows, places, strict=True)
     ]  # fmt: skip
     centre = vertical_line(0, {"width": 1, "color": INK[0]})
-    drawn = layout(x, y, height=height, left=118 if many_tokens else 88, right=76, top=8,
-                   annotations=verdicts, shapes=[centre])  # fmt: skip
+    drawn = layout(x, y, height=height, left=left, right=76, top=8, annotations=verdicts, shapes=[centre])
     inside, outside = (sum(row.get("inside") is flag for row in rows) for flag in (True, False))
-    side = evidence.side(name) or "other"
     label = (
-        f"Measured minus predicted {side} loss for {len(rows)} measurements: {inside} inside their interval, "
+        f"Measured minus predicted {what} for {len(rows)} measurements: {inside} inside their interval, "
         f"{outside} outside."
     )
-    heading = f"{side.capitalize()} loss" if side != "other" else name
-    return Panel(heading, label, to_json(_traces(rows, offsets, places, evidence.level), drawn), height)
+    return Panel(heading, label, to_json(_traces(rows, said, offsets, places, level), drawn), height)
 
 
-def _traces(rows: list[dict[str, Any]], offsets: list[tuple[float, float, float]], places: list[int],
+def _traces(rows: list[dict[str, Any]], said: list[str], offsets: list[tuple[float, float, float]], places: list[int],
             level: float) -> list[dict[str, Any]]:  # fmt: skip
     bars: dict[str, list[float | None]] = {"x": [], "y": []}
     for (low, high, _), place in zip(offsets, places, strict=True):
@@ -96,10 +104,9 @@ def _traces(rows: list[dict[str, Any]], offsets: list[tuple[float, float, float]
     interval = {"type": "scatter", "mode": "lines", **bars, "hoverinfo": "skip",
                 "line": {"width": 9, "color": faint(INK[0], 0.16)}}  # fmt: skip
     texts = [
-        f"{count_text(row['params'])} parameters, {ratio_text(row['domain_ratio'])} domain, "
-        f"{tokens_text(row['tokens'])}<br>predicted {nats_text(row['predicted'])}{_interval(row, level)}"
+        f"{what}<br>predicted {nats_text(row['predicted'])}{_interval(row, level)}"
         f"<br>measured {nats_text(row['measured'])}"
-        for row in rows
+        for row, what in zip(rows, said, strict=True)
     ]
     points = {
         "type": "scatter",

@@ -18,6 +18,7 @@ from speciate.report.numbers import (
     ratio_text,
     tokens_text,
 )
+from speciate.report.study_files import StudyFiles
 
 BINDING = {
     "turning point": "with more than that, the general loss has not turned down by the end",
@@ -154,12 +155,14 @@ def certainty_fact(evidence: Evidence) -> tuple[str, str]:
     if model.get("ratios"):
         status = status.partition("; ")[2]  # before it stand the ratio and the interval once more
     if low is None or high is None:
-        return "No interval", _sentence(status) if status else "No ratio was run twice, so run-to-run noise is unknown."
+        return "No interval", as_sentence(
+            status
+        ) if status else "No ratio was run twice, so run-to-run noise is unknown."
     note = f"{level} interval, from what repeated runs differ by and what the laws missed in backtests."
-    return range_text(low, high), f"{note} {_sentence(status)}" if status else note
+    return range_text(low, high), f"{note} {as_sentence(status)}" if status else note
 
 
-def cost_fact(evidence: Evidence) -> tuple[str, str]:
+def cost_fact(evidence: StudyFiles) -> tuple[str, str]:
     """(figure, note): minutes, tokens and FLOPs of the whole study."""
     cost = evidence.cost
     if not cost:
@@ -177,7 +180,7 @@ def cost_fact(evidence: Evidence) -> tuple[str, str]:
     return figure, note
 
 
-def outcome_fact(evidence: Evidence) -> tuple[str, str]:
+def outcome_fact(evidence: StudyFiles) -> tuple[str, str]:
     """(figure, note): whether what was predicted came true."""
     coverage = (evidence.comparison or {}).get("coverage") or {}
     rows = coverage.get("rows")
@@ -216,7 +219,7 @@ def regret_sentence(evidence: Evidence) -> str:
     return f"{kept} Of the shares that stayed within it, {ratio_text(best)} ended with domain loss {gained}."
 
 
-def savings_sentence(evidence: Evidence) -> str:
+def savings_sentence(evidence: StudyFiles) -> str:
     """What merging equal prefixes saved, against both usual practices; empty without a tree."""
     savings = (evidence.tree or {}).get("savings") or {}
     if savings.get("tree_tokens") is None:
@@ -263,5 +266,6 @@ def next_steps(evidence: Evidence) -> list[str]:
     return steps
 
 
-def _sentence(text: str) -> str:
+def as_sentence(text: str) -> str:
+    """A status as a sentence: capital and full stop."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."

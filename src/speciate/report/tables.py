@@ -11,6 +11,7 @@ from typing import Any
 from speciate.report.evidence import Evidence, continued_rows
 from speciate.report.numbers import MISSING, count_text, nats_text, number_of, percent_text, ratio_text, tokens_text
 from speciate.report.sentences import is_decided
+from speciate.report.study_files import StudyFiles
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Collection[int]) -> str:
@@ -103,14 +104,32 @@ def provenance_list(evidence: Evidence) -> str:
     """What the page rests on: seal, rows, versions."""
     plan = evidence.plan or {}
     rows: list[tuple[str, Any]] = [
-        ("Plan sealed at", plan.get("sealed_at")),
-        ("Seal (SHA-256 of the plan)", plan.get("seal")),
-        ("Rows it was fitted on (SHA-256)", plan.get("fitted_rows_sha256")),
+        *seal_facts(evidence),
         ("General text, domain text", f"{evidence.general}, {evidence.domain}" if evidence.plan else None),
         ("Ledger", _ledger_text(evidence)),
         ("Sealed predictions", number_of(len(plan["predictions"]), "row") if plan.get("predictions") else None),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in versions())),
+        ("Versions", versions_text()),
     ]
+    return definitions(rows)
+
+
+def seal_facts(files: StudyFiles) -> list[tuple[str, Any]]:
+    """When the plan was sealed, with what, on which rows."""
+    plan = files.plan or {}
+    return [
+        ("Plan sealed at", plan.get("sealed_at")),
+        ("Seal (SHA-256 of the plan)", plan.get("seal")),
+        ("Rows it was fitted on (SHA-256)", plan.get("fitted_rows_sha256")),
+    ]
+
+
+def versions_text() -> str:
+    """Names and versions on one line."""
+    return ", ".join(f"{name} {version}" for name, version in versions())
+
+
+def definitions(rows: Iterable[tuple[str, Any]]) -> str:
+    """Names and what they are, as a list; a value that is missing is a dash."""
     items = "\n".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(str(value)) if value else MISSING}</dd></div>" for name, value in rows
     )
@@ -143,25 +162,47 @@ def decision_strips(evidence: Evidence) -> str:
 
 def _strip(model: dict[str, Any], level: float) -> str:
     size = f"{count_text(model['params'])} parameters"
-    parts, said = [], f"{size}: not decidable"
-    value, low, high = model.get("critical_ratio"), model.get("low"), model.get("high")
+    said, value = f"{size}: not decidable", model.get("critical_ratio")
+    low, high = (model.get("low"), model.get("high")) if is_decided(model) else (None, None)
     if is_decided(model):
         said = f"{size}: up to {percent_text(model['critical_ratio'])}"
         if low is not None and high is not None:
-            left, width = 100 * max(0.0, low), 100 * (min(1.0, high) - max(0.0, low))
-            parts.append(f'<i class="bar" style="left:{left:.2f}%;width:{width:.2f}%"></i>')
             said += f", {percent_text(level)} interval {percent_text(low)} to {percent_text(high)}"
-        parts.append(f'<i class="point" style="left:{100 * model["critical_ratio"]:.2f}%"></i>')
     ratios = sorted(model.get("ratios") or [], key=lambda row: float(row["domain_ratio"]))
-    levels = label_levels([float(row["domain_ratio"]) for row in ratios])
-    for row, at in zip(ratios, levels, strict=True):
-        kind, sign = {True: ("good", "✓"), False: ("bad", "✕")}.get(row.get("feasible"), ("unknown", "?"))
-        ratio = float(row["domain_ratio"])
-        place = f"left:{100 * ratio:.2f}%;--level:{at}"
-        parts.append(f'<b class="{kind}" style="{place}">{sign}<span>{ratio_text(ratio)}</span></b>')
-    answer = f"<strong>{percent_text(value)}</strong>" if value is not None else "<strong>not decidable</strong>"
+    kinds = [{True: ("good", "✓"), False: ("bad", "✕")}.get(row.get("feasible"), ("unknown", "?")) for row in ratios]
+    ticks = [
+        (float(row["domain_ratio"]), kind, sign, ratio_text(float(row["domain_ratio"])))
+        for row, (kind, sign) in zip(ratios, kinds, strict=True)
+    ]
+    answer = percent_text(value) if value is not None else "not decidable"
+    return strip(size, answer, said, value if is_decided(model) else None, (low, high), ticks)
+
+
+def strip(
+    name: str,
+    answer: str,
+    said: str,
+    at: float | None,
+    interval: tuple[float | None, float | None],
+    ticks: Sequence[tuple[float, str, str, str]],
+) -> str:
+    """A scale from 0 to 1: ``interval`` as a bar, ``at`` as a mark, ``ticks`` (place, class, sign, label) below it."""
+    parts = []
+    low, high = interval
+    if low is not None and high is not None:
+        left, width = 100 * max(0.0, low), 100 * (min(1.0, high) - max(0.0, low))
+        parts.append(f'<i class="bar" style="left:{left:.2f}%;width:{width:.2f}%"></i>')
+    if at is not None:
+        parts.append(f'<i class="point" style="left:{100 * at:.2f}%"></i>')
+    levels = label_levels([tick[0] for tick in ticks])
+    for (place, kind, sign, label), level in zip(ticks, levels, strict=True):
+        where = f"left:{100 * place:.2f}%;--level:{level}"
+        parts.append(f'<b class="{kind}" style="{where}">{sign}<span>{escape(label)}</span></b>')
     scale = f'<div class="scale" style="--levels:{max(levels, default=0)}" role="img" aria-label="{escape(said)}">'
-    return f'<div class="strip"><div class="size">{size} {answer}</div>{scale}{"".join(parts)}</div></div>'
+    return (
+        f'<div class="strip"><div class="size">{escape(name)} <strong>{escape(answer)}</strong></div>'
+        f"{scale}{''.join(parts)}</div></div>"
+    )
 
 
 def label_levels(ratios: Sequence[float], apart: float = 0.14) -> list[int]:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from speciate.report.axes import Panel, axis, layout, nice_ticks
+from speciate.report.drawing import to_json
 from speciate.report.evidence import Evidence, continued_rows
-from speciate.report.loss_figure import ratio_style, to_json
+from speciate.report.loss_figure import ratio_style
 from speciate.report.numbers import count_text, duration_text, number_of, ratio_text, tokens_text
 from speciate.report.palette import GROUND, INK, TRUNK
 
 LANE_PIXELS = 20
+NARROWEST = 0.12  # of the width: a shorter stretch has no room for words
+
+
+@dataclass(frozen=True)
+class Branch:
+    """How a node that is no first stage is drawn. ``order``: among its siblings; ``text``: what it trains on.
+
+    ``name`` stands after its end where nothing goes on from it.
+    """
+
+    order: float
+    colour: str
+    text: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -26,26 +42,39 @@ class Place:
 
 
 def tree_panels(evidence: Evidence) -> list[Panel]:
-    """The whole tree in one panel; empty when there is no tree."""
+    """The whole tree in one panel, each branch in its ratio's colour; empty when there is no tree."""
     nodes = (evidence.tree or {}).get("nodes") or []
+    style, seeds, branches = ratio_style(evidence), _seeds(evidence), dict[str, Branch]()
+    ratios = node_ratios(evidence)
+    for node in nodes:
+        if node["key"] in ratios:
+            ratio = ratios[node["key"]]
+            seed = next((seeds[run] for run in _names(node) if run in seeds), "")
+            name = f"<b>{ratio_text(ratio)}</b>{seed}"
+            branches[node["key"]] = Branch(ratio, style[ratio][0], f"{ratio_text(ratio)} domain", name)
+    return draw_tree(nodes, branches, "each branch has its ratio's colour")
+
+
+def draw_tree(
+    nodes: list[dict[str, Any]], branches: Mapping[str, Branch], colours: str, right: int = 84
+) -> list[Panel]:
+    """The nodes of a tree.json, first stages in grey; ``branches`` by node's key, ``right`` pixels for their names."""
     if not nodes:
         return []
-    ratios = node_ratios(evidence)
-    places = lay_out(nodes, ratios)
+    places = lay_out(nodes, {key: branch.order for key, branch in branches.items()})
     lanes = max(place.first_lane + place.lanes for place in places.values())
-    right = max(place.end for place in places.values())
-    traces = [_bar(node, places[node["key"]], ratios.get(node["key"]), evidence) for node in nodes]
+    end = max(place.end for place in places.values())
+    traces = [_bar(node, places[node["key"]], branches.get(node["key"])) for node in nodes]
     lane = max(9, min(LANE_PIXELS, 900 // lanes))
     height = 70 + lane * lanes
-    x = axis("tokens since the start of training", nice_ticks(0, right), count_text, [0, right * 1.005])
+    x = axis("tokens since the start of training", nice_ticks(0, end), count_text, [0, end * 1.005])
     y = axis("", [], str, [lanes + 0.1, -0.1]) | {"showgrid": False}
-    names = _labels(nodes, places, evidence, ratios, lane)
-    shown = layout(x, y, height=height, left=8, right=84, top=6, annotations=names)
+    shown = layout(x, y, height=height, left=8, right=right, top=6, annotations=_labels(nodes, places, branches, lane))
     shared = sum(len(node.get("runs") or []) > 1 for node in nodes)
     runs = {run for node in nodes for run in node.get("runs") or []}
     label = (
         f"Run tree: {number_of(len(nodes), 'node')} for {number_of(len(runs), 'run')}, {shared} of them shared "
-        "by several runs; grey is the first stage, each branch has its ratio's colour."
+        f"by several runs; grey is the first stage, {colours}."
     )
     return [Panel("", label, to_json(traces, shown), height)]
 
@@ -80,15 +109,15 @@ def _names(node: dict[str, Any]) -> list[str]:
     return [*(str(run) for run in node.get("runs") or []), str(node.get("label"))]
 
 
-def lay_out(nodes: list[dict[str, Any]], ratios: dict[str, float]) -> dict[str, Place]:
-    """Depth first: a leaf takes one lane, a node as many as its leaves; siblings by size, then ratio."""
+def lay_out(nodes: list[dict[str, Any]], order: Mapping[str, float]) -> dict[str, Place]:
+    """Depth first: a leaf takes one lane, a node as many as its leaves; siblings by size, then ``order``."""
     keys = {node["key"] for node in nodes}
     children: dict[str | None, list[dict[str, Any]]] = {}
     for node in nodes:
         parent = node.get("parent") if node.get("parent") in keys else None
         children.setdefault(parent, []).append(node)
     for siblings in children.values():
-        siblings.sort(key=lambda n: (n.get("params") or 0, ratios.get(n["key"], -1.0), str(n["key"])))
+        siblings.sort(key=lambda n: (n.get("params") or 0, order.get(n["key"], -1.0), str(n["key"])))
     places: dict[str, Place] = {}
 
     def place(node: dict[str, Any], start: float, lane: int) -> int:
@@ -105,14 +134,13 @@ def lay_out(nodes: list[dict[str, Any]], ratios: dict[str, float]) -> dict[str, 
     return places
 
 
-def _bar(node: dict[str, Any], place: Place, ratio: float | None, evidence: Evidence) -> dict[str, Any]:
-    colour = TRUNK[0] if ratio is None else ratio_style(evidence)[ratio][0]
+def _bar(node: dict[str, Any], place: Place, branch: Branch | None) -> dict[str, Any]:
     top, bottom = place.first_lane + 0.08, place.first_lane + place.lanes - 0.08
     runs = node.get("runs") or []
     said = [
         f"<b>{html.escape(str(node.get('label') or node['key']))}</b>",
         f"{count_text(node['params'])} parameters" if node.get("params") else "",
-        "first stage" if ratio is None else f"{ratio_text(ratio)} domain",
+        "first stage" if branch is None else branch.text,
         f"{tokens_text(node['end_tokens'] - node['start_tokens'])}, used by {number_of(len(runs), 'run')}",
         f"{duration_text(node['seconds'])}" if node.get("seconds") else "",
         f"{count_text(node['tokens_per_second'])} tokens/s" if node.get("tokens_per_second") else "",
@@ -123,7 +151,7 @@ def _bar(node: dict[str, Any], place: Place, ratio: float | None, evidence: Evid
         "x": [place.start, place.end, place.end, place.start, place.start],
         "y": [top, top, bottom, bottom, top],
         "fill": "toself",
-        "fillcolor": colour,
+        "fillcolor": TRUNK[0] if branch is None else branch.colour,
         "line": {"width": 1.5, "color": GROUND[0]},
         "hoveron": "fills",
         "hoverinfo": "text",
@@ -131,23 +159,24 @@ def _bar(node: dict[str, Any], place: Place, ratio: float | None, evidence: Evid
     }
 
 
-def _labels(nodes: list[dict[str, Any]], places: dict[str, Place], evidence: Evidence, ratios: dict[str, float],
-            lane: float) -> list[dict[str, Any]]:  # fmt: skip
-    """Size and tokens on each trunk that is tall enough, the ratio (and seed, if it was repeated) after each branch."""
-    style, notes = ratio_style(evidence), []
+def _labels(
+    nodes: list[dict[str, Any]], places: dict[str, Place], branches: Mapping[str, Branch], lane: float
+) -> list[dict[str, Any]]:
+    """Size and tokens on each trunk with room for them, the name after each branch that ends."""
+    notes = []
     inner = {node.get("parent") for node in nodes}
-    seeds = _seeds(evidence)
+    whole = max(place.end for place in places.values())
     for node in nodes:
-        place, ratio = places[node["key"]], ratios.get(node["key"])
+        place, branch = places[node["key"]], branches.get(node["key"])
         note = {"y": place.first_lane + place.lanes / 2, "showarrow": False, "yanchor": "middle"}
-        if ratio is None and node.get("params") and place.lanes * lane >= 16:
+        room = place.lanes * lane >= 16 and place.end - place.start >= NARROWEST * whole
+        if branch is None and node.get("params") and room:
             text = f"{count_text(node['params'])}, {tokens_text(place.end - place.start)}"
             notes.append(note | {"x": (place.start + place.end) / 2, "text": text, "xanchor": "center",
                                  "font": {"size": 12, "color": INK[0]}})  # fmt: skip
-        elif ratio is not None and node["key"] not in inner and lane >= 11:
-            seed = next((seeds[run] for run in _names(node) if run in seeds), "")
-            notes.append(note | {"x": place.end, "text": f"<b>{ratio_text(ratio)}</b>{seed}", "xanchor": "left",
-                                 "xshift": 4, "font": {"size": 11.5, "color": style[ratio][0]}})  # fmt: skip
+        elif branch is not None and node["key"] not in inner and lane >= 11:
+            notes.append(note | {"x": place.end, "text": branch.name, "xanchor": "left",
+                                 "xshift": 4, "font": {"size": 11.5, "color": branch.colour}})  # fmt: skip
     return notes
 
 

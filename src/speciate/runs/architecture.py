@@ -10,7 +10,8 @@ the non-embedding parameters that are active, L layers, a heads of size h, V voc
 
 The backward pass costs twice the forward, so training takes 3 forwards; 4 forwards of the layers where activations
 are recomputed (Korthikanti et al. 2022, section 4). Grouped queries have fewer N (narrower keys and values) and the
-same attention: every query head still meets every key. Of a mixture of experts those that a token is sent to count.
+same attention: every query head still meets every key. Of a mixture of experts those that a token is sent to count,
+the router, and what all tokens share.
 PaLM counts all S keys (12 L d S for training); half of them are masked, and flash kernels skip them.
 """
 
@@ -26,10 +27,12 @@ from speciate.runs.spec import ModelSpec
 class Architecture:
     """Sizes of a decoder-only transformer. Counts are whole numbers; widths are channels.
 
-    ``feed_forward`` is the width of the MLP, of each expert where there are several. ``norms`` of the hidden size stand
-    in each layer, each of ``norm_weights`` vectors (1: RMSNorm, 2: LayerNorm with its bias, 0: no parameters);
-    ``head_norms`` is the number of further norm weights on a layer's queries and keys. ``positions`` is the number of
-    learned position embeddings. ``windowed_layers`` of the layers attend to the last ``window`` tokens only.
+    ``feed_forward`` is the width of the MLP, of each expert where there are several; ``shared_feed_forward`` that of a
+    further gated MLP, which every token passes beside the experts (Qwen1.5-MoE; one score weighs its output). ``norms``
+    of the hidden size stand in each layer, each of ``norm_weights`` vectors (1: RMSNorm, 2: LayerNorm with its bias, 0:
+    no parameters); ``head_norms`` is the number of further norm weights on a layer's queries and keys. ``positions`` is
+    the number of learned position embeddings. ``windowed_layers`` of the layers attend to the last ``window`` tokens
+    only.
     """
 
     hidden_size: int
@@ -44,6 +47,7 @@ class Architecture:
     tied: bool = False
     experts: int = 1
     active_experts: int = 1
+    shared_feed_forward: int = 0
     attention_bias: bool = False  # of queries, keys and values
     output_bias: bool = False  # of attention's output
     feed_forward_bias: bool = False
@@ -63,11 +67,14 @@ class Architecture:
             heads=model.heads,
             kv_heads=model.key_heads,
             head_size=model.hidden_size // model.heads,
-            feed_forward=model.intermediate_size,
+            feed_forward=model.expert_intermediate_size or model.intermediate_size,
             vocabulary=model.vocab_size,
             sequence_length=model.sequence_length,
             tied=model.tie_embeddings,
-            attention_bias=model.architecture == "qwen2",
+            experts=model.experts or 1,
+            active_experts=model.experts_per_token or 1,
+            shared_feed_forward=0 if model.experts is None else model.intermediate_size,
+            attention_bias=model.architecture in ("qwen2", "qwen2_moe"),
         )
 
     @property
@@ -84,6 +91,12 @@ class Architecture:
         inner = 2 if self.gated else 1  # matrices into the MLP's width
         biases = self.feed_forward_bias * (inner * self.feed_forward + self.hidden_size)
         return (inner + 1) * self.hidden_size * self.feed_forward + biases
+
+    @property
+    def shared_params(self) -> int:
+        """Parameters of the MLP that every token passes beside the experts, and of its score; 0 without it."""
+        width = self.shared_feed_forward
+        return 3 * self.hidden_size * width + self.hidden_size if width else 0
 
     @property
     def embedding(self) -> int:
@@ -162,7 +175,7 @@ class Architecture:
     def _layers(self, experts: int) -> int:
         router = self.hidden_size * self.experts if self.experts > 1 else 0
         norms = self.norms * self.norm_weights * self.hidden_size
-        layer = self.attention_params + experts * self.expert_params + router + norms
+        layer = self.attention_params + experts * self.expert_params + self.shared_params + router + norms
         return self.layers * layer + self.norm_weights * self.hidden_size
 
     @property

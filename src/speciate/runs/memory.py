@@ -11,7 +11,7 @@ an MLP of width f:
 
     norms and what they hand on    8 d        two norms' inputs and outputs
     attention                      4 q + 4 k  queries, what goes into its output matrix; keys, values
-    MLP                            4 f        input and output of its nonlinearity; 8 f where gated
+    MLP                            4 f        input and output of its nonlinearity; 8 f where gated (a shared one too)
 
 With as many keys as queries and f = 4 d that is their 34 d less two dropout masks, which nobody trains with today;
 scores are not kept, as flash attention recomputes them. Recomputation keeps 2 d per layer and one layer whole. Of
@@ -79,6 +79,7 @@ def activation_bytes(architecture: Architecture, *, recompute: bool = False) -> 
     hidden = architecture.hidden_size
     queries, keys = architecture.heads * architecture.head_size, architecture.kv_heads * architecture.head_size
     inner = architecture.active_experts * architecture.feed_forward * (4 if architecture.gated else 2)
+    inner += 4 * architecture.shared_feed_forward
     copies = architecture.active_experts * hidden if architecture.experts > 1 else 0
     layer = VALUE * (4 * hidden + 2 * queries + 2 * keys + inner + copies)
     return architecture.layers * VALUE * hidden + layer if recompute else architecture.layers * layer

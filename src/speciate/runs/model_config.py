@@ -24,6 +24,7 @@ _KEYS = {
     "positions": "max_position_embeddings",
     "experts": "num_experts",
     "active_experts": "num_experts_per_tok",
+    "shared_feed_forward": "shared_expert_intermediate_size",
 }
 _GPT2_KEYS = {
     "hidden_size": "n_embd",
@@ -52,14 +53,24 @@ class _Family:
     head_norms: str = "none"  # "head": one weight per channel of a head; "all": per channel of all heads
     learned_positions: bool = False
     experts: bool = False
+    shared_expert: bool = False
 
 
 _EXPERTS = ("experts", "active_experts")
+_SHARED = "shared_feed_forward"
 _FAMILIES = {
     "llama": _Family(),
     "mistral": _Family(needs=("kv_heads",)),
     "mixtral": _Family(needs=("kv_heads", *_EXPERTS), experts=True),
     "qwen2": _Family(needs=("kv_heads",), attention_bias=True, output_bias=False),
+    "qwen2_moe": _Family(
+        needs=("kv_heads", *_EXPERTS, _SHARED),
+        keys={"feed_forward": "moe_intermediate_size"},
+        attention_bias=True,
+        output_bias=False,
+        experts=True,
+        shared_expert=True,
+    ),
     "qwen3": _Family(needs=("kv_heads", "head_size"), head_norms="head"),
     "qwen3_moe": _Family(
         needs=("kv_heads", *_EXPERTS),
@@ -85,7 +96,7 @@ _FAMILIES = {
     "olmoe": _Family(needs=_EXPERTS, head_norms="all", experts=True),
 }
 _FIXED_BIASES = ("mistral", "mixtral", "qwen2", "gpt2")  # whose attention does not ask the file
-_SWITCHES = ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window")
+_SWITCHES = ("tie_word_embeddings", "attention_bias", "qkv_bias", "mlp_bias", "use_sliding_window")
 
 
 def read_architecture(path: Path, sequence_length: int | None = None) -> Architecture:
@@ -127,7 +138,8 @@ def architecture_of(found: dict[str, Any], where: str, sequence_length: int | No
         problems = _contradictions(found, sizes, where)
     if problems:
         raise UserError(problems)
-    bias = family.attention_bias if kind in _FIXED_BIASES else _switch(found, "attention_bias", family.attention_bias)
+    asked = "qkv_bias" if kind == "qwen2_moe" else "attention_bias"
+    bias = family.attention_bias if kind in _FIXED_BIASES else _switch(found, asked, family.attention_bias)
     head, queries, keys = sizes["head_size"], sizes["heads"], sizes["kv_heads"]
     positions = sizes.get("positions")
     window, windowed = _window(found, kind, sizes["layers"])
@@ -144,6 +156,7 @@ def architecture_of(found: dict[str, Any], where: str, sequence_length: int | No
         tied=_switch(found, "tie_word_embeddings", family.tied),
         experts=sizes.get("experts", 1),
         active_experts=sizes.get("active_experts", 1),
+        shared_feed_forward=sizes.get(_SHARED, 0),
         attention_bias=bias,
         output_bias=bias if family.output_bias is None else family.output_bias,
         feed_forward_bias=family.feed_forward_bias or (kind == "llama" and _switch(found, "mlp_bias", False)),
@@ -162,7 +175,8 @@ def _sizes(found: dict[str, Any], family: _Family, where: str) -> tuple[dict[str
     needed = {*_ALWAYS, *family.needs, *(("positions",) if family.learned_positions else ())}
     if family.keys is _GPT2_KEYS:
         needed -= {"feed_forward"}  # n_inner is null where it is four times n_embd
-    wanted = [name for name in names if family.experts or name not in _EXPERTS]
+    absent = {*(() if family.experts else _EXPERTS), *(() if family.shared_expert else (_SHARED,))}
+    wanted = [name for name in names if name not in absent]
     sizes: dict[str, int] = {}
     problems = []
     for name in wanted:
@@ -219,7 +233,7 @@ def _window(found: dict[str, Any], kind: str, layers: int) -> tuple[int | None, 
         return None, 0
     if isinstance(types, list):
         windowed = sum(one == "sliding_attention" for one in types[:layers])
-    elif kind in ("qwen2", "qwen3", "qwen3_moe"):
+    elif kind in ("qwen2", "qwen2_moe", "qwen3", "qwen3_moe"):
         first = found.get("max_window_layers", layers)
         windowed = max(layers - first, 0) if found.get("use_sliding_window") and isinstance(first, int) else 0
     elif kind == "gemma2":

@@ -8,7 +8,8 @@ from typing import Any
 
 from speciate.errors import Problem
 
-ARCHITECTURES = ("llama", "qwen2")
+ARCHITECTURES = ("llama", "qwen2", "qwen2_moe")
+EXPERT_FIELDS = ("experts", "experts_per_token", "expert_intermediate_size", "router_aux_loss")  # of a ModelSpec
 SCHEDULES = ("warmup-stable", "cosine")
 PRECISIONS = ("float32", "bfloat16")
 
@@ -20,9 +21,14 @@ class ModelSpec:
     ``init_from`` is a local Hugging Face folder (then ``init_digest`` is the hash of its weights);
     otherwise weights are drawn from ``RunSpec.init_seed``. ``kv_heads`` below ``heads`` is grouped-query attention:
     each key and value head serves ``heads / kv_heads`` attention heads; None is as many as ``heads``.
+
+    "qwen2_moe" (Qwen1.5-MoE; paper 001, appendix N) has in each layer ``experts`` MLPs of ``expert_intermediate_size``,
+    of which a router sends every token to ``experts_per_token``, beside one MLP of ``intermediate_size`` that all
+    tokens pass. ``router_aux_loss`` weighs the load-balancing loss (Switch Transformer, Fedus et al. 2021, eq. 4) in
+    the gradient. The four are None in the other architectures.
     """
 
-    architecture: str  # "llama" or "qwen2"
+    architecture: str  # one of ARCHITECTURES
     hidden_size: int
     layers: int
     heads: int
@@ -33,6 +39,10 @@ class ModelSpec:
     init_from: str | None = None
     init_digest: str | None = None
     kv_heads: int | None = None
+    experts: int | None = None
+    experts_per_token: int | None = None
+    expert_intermediate_size: int | None = None
+    router_aux_loss: float | None = None
 
     @property
     def key_heads(self) -> int:
@@ -41,17 +51,33 @@ class ModelSpec:
 
     @property
     def params(self) -> int:
-        """Non-embedding trainable parameters N (attention and MLP matrices, their biases, norms).
+        """Non-embedding trainable parameters N (attention and MLP matrices, their biases, norms), all experts.
 
         >>> ModelSpec("llama", 64, 3, 4, 160, 1024, 256).params
         141760
         >>> ModelSpec("llama", 64, 3, 4, 160, 1024, 256, kv_heads=1).params  # 3 x 2 x 64 x 48 fewer
         123328
         """
+        return self._params(self.experts or 0)
+
+    @property
+    def active_params(self) -> int:
+        """Of ``params``, those that one token passes through: all but the experts that it is not sent to.
+
+        >>> sizes = dict(experts=8, experts_per_token=2, expert_intermediate_size=40, router_aux_loss=0.001)
+        >>> moe = ModelSpec("qwen2_moe", 64, 3, 4, 160, 1024, 256, **sizes)
+        >>> moe.params - moe.active_params  # 3 layers x 6 idle experts x 3 x 64 x 40
+        138240
+        """
+        return self._params(self.experts_per_token or 0)
+
+    def _params(self, experts: int) -> int:
         hidden, inner = self.hidden_size, self.intermediate_size
         keys = hidden // self.heads * self.key_heads  # width of all keys, and of all values
-        biases = hidden + 2 * keys if self.architecture == "qwen2" else 0
+        biases = 0 if self.architecture == "llama" else hidden + 2 * keys
         per_layer = 2 * hidden * hidden + 2 * hidden * keys + 3 * hidden * inner + 2 * hidden + biases
+        if self.experts is not None:  # and the router, and the gate of the MLP that all tokens pass
+            per_layer += experts * 3 * hidden * (self.expert_intermediate_size or 0) + hidden * self.experts + hidden
         return self.layers * per_layer + hidden
 
 
@@ -146,9 +172,29 @@ def _model_problems(model: ModelSpec, where: str) -> list[Problem]:
     if model.kv_heads is not None and (model.kv_heads < 1 or model.heads % model.kv_heads):
         fix = "use kv_heads that divide heads, or None for as many"
         problems.append(Problem(f"{model.heads} heads share {model.kv_heads} kv_heads", where, fix))
+    problems += _expert_problems(model, where)
     if model.init_from is not None and model.init_digest is None:
         fix = "give init_digest, the hash of its weights"
         problems.append(Problem(f"starts from {model.init_from}, whose weights are not identified", where, fix))
+    return problems
+
+
+def _expert_problems(model: ModelSpec, where: str) -> list[Problem]:
+    named = {name: getattr(model, name) for name in EXPERT_FIELDS}
+    if model.architecture != "qwen2_moe":
+        given = [name for name, value in named.items() if value is not None]
+        fix = "use the architecture qwen2_moe, or leave them out"
+        return [Problem(f"{model.architecture} has no {', '.join(given)}", where, fix)] if given else []
+    missing = [name for name, value in named.items() if value is None]
+    if missing:
+        return [Problem(f"a mixture of experts without {', '.join(missing)}", where, "give them")]
+    problems = []
+    experts, active, width, balance = named.values()
+    if experts < 2 or not 1 <= active <= experts or width < 1:
+        what = f"{active} of {experts} experts of width {width}"
+        problems.append(Problem(what, where, "use at least 2 experts, and 1 to all of them per token"))
+    if not (math.isfinite(balance) and balance >= 0):
+        problems.append(Problem(f"router_aux_loss is {balance}", where, "use 0 or a positive number; .001 is usual"))
     return problems
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from speciate.errors import Problem, UserError
-from speciate.runs.spec import Phase, RunSpec, spec_problems
+from speciate.runs.spec import EXPERT_FIELDS, Phase, RunSpec, spec_problems
 from speciate.storage import digest
 
 KEY_DIGITS = 16  # 64 bits of SHA-256: a folder name a person can read; 10,000 nodes collide with chance 3e-12
@@ -161,9 +161,9 @@ def _history(spec: RunSpec, phase_index: int) -> dict[str, Any]:
 
     Left out, as they affect nothing: the run's name, the folder of the initial weights (their hash stays), domains of
     weight zero, whether the first phase resets an optimizer that is new anyway, and the length of a phase whose
-    learning rate does not depend on it; and kv_heads where they are as many as heads, so that models without grouped
-    queries keep the keys they had before there was the field. ``init_seed`` stays beside ``init_digest``: it also
-    orders the text.
+    learning rate does not depend on it; kv_heads where they are as many as heads, and in a model without experts the
+    fields of those, so that such models keep the keys they had before there were the fields. ``init_seed`` stays
+    beside ``init_digest``: it also orders the text.
     """
     constants = _shallow(spec)
     del constants["name"], constants["phases"]
@@ -171,6 +171,7 @@ def _history(spec: RunSpec, phase_index: int) -> dict[str, Any]:
     del model["init_from"]
     if spec.model.key_heads == spec.model.heads:
         del model["kv_heads"]
+    model = {name: value for name, value in model.items() if value is not None or name not in EXPERT_FIELDS}
     phases = [_phase_state(spec.phases[i], first=i == 0) for i in range(phase_index + 1)]
     if spec.phases[phase_index].schedule != "cosine":
         del phases[-1]["tokens"]
@@ -190,7 +191,8 @@ def _phase_state(phase: Phase, *, first: bool) -> dict[str, Any]:
 def _shallow(value: Any) -> dict[str, Any]:
     """A dataclass's own fields; floats as floats, so that 1 and 1.0 have one spelling in JSON."""
     plain = {item.name: getattr(value, item.name) for item in fields(value)}
-    return plain | {item.name: float(plain[item.name]) for item in fields(value) if item.type == "float"}
+    numbers = [item.name for item in fields(value) if item.type in ("float", "float | None")]
+    return plain | {name: float(plain[name]) for name in numbers if plain[name] is not None}
 
 
 def _check(specs: Sequence[RunSpec]) -> None:

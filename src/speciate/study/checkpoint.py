@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from speciate.errors import Problem, UserError
+from speciate.runs.spec import ARCHITECTURES
 from speciate.study.config import ModelConfig
 from speciate.study.yamltext import read_text
 
@@ -17,6 +18,12 @@ _SIZES = {
     "layers": "num_hidden_layers",
     "heads": "num_attention_heads",
     "intermediate_size": "intermediate_size",
+}
+_EXPERT_SIZES = {
+    "intermediate_size": "shared_expert_intermediate_size",
+    "experts": "num_experts",
+    "experts_per_token": "num_experts_per_tok",
+    "expert_intermediate_size": "moe_intermediate_size",
 }
 
 
@@ -39,22 +46,25 @@ def with_checkpoint_sizes(model: ModelConfig, where: str) -> ModelConfig:
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, UserError):
             raise
-        fix = "use a Llama or Qwen2 checkpoint saved by transformers"
+        fix = "use a Llama, Qwen2 or Qwen2-MoE checkpoint saved by transformers"
         raise UserError(Problem(f"{file} does not describe a model ({error!r})", f"{where}.init_from", fix)) from None
     problems = [Problem(what, f"{where}.init_from", fix) for what, fix in _unsupported(found, sizes)]
     for name in sorted(set(sizes) & model.model_fields_set):
         given = getattr(model, name)
-        if given != sizes[name] and not (name == "kv_heads" and given is None):  # null leaves it to the checkpoint
+        if given != sizes[name] and given is not None:  # null leaves it to the checkpoint
             what = f"{name} is {given}, but the checkpoint's is {sizes[name]}"
             problems.append(Problem(what, f"{where}.{name}", "leave it out: it is read from the checkpoint"))
     if problems:
         raise UserError(problems)
+    if sizes["architecture"] == "qwen2_moe" and model.router_aux_loss is None:
+        sizes["router_aux_loss"] = found.get("router_aux_loss_coef")
     return model.model_copy(update=sizes)
 
 
 def _sizes(found: dict[str, Any]) -> dict[str, Any]:
     """Our names and values of the sizes in a config.json; KeyError, TypeError or ValueError when it has them not."""
-    sizes = {ours: found[theirs] for ours, theirs in _SIZES.items()}
+    names = _SIZES | (_EXPERT_SIZES if found["model_type"] == "qwen2_moe" else {})
+    sizes = {ours: found[theirs] for ours, theirs in names.items()}
     keys = found.get("num_key_value_heads")
     sizes["kv_heads"] = sizes["heads"] if keys is None else keys
     for name, value in sizes.items():
@@ -65,14 +75,19 @@ def _sizes(found: dict[str, Any]) -> dict[str, Any]:
 
 def _unsupported(found: dict[str, Any], sizes: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(What, what to do) for every trait of a checkpoint that the study cannot carry."""
-    if sizes["architecture"] not in ("llama", "qwen2"):
-        yield f"a checkpoint of the architecture {sizes['architecture']}", "use a Llama or Qwen2 checkpoint"
+    if sizes["architecture"] not in ARCHITECTURES:
+        yield f"a checkpoint of the architecture {sizes['architecture']}", f"use one of {', '.join(ARCHITECTURES)}"
         return
     hidden, heads, head_dim = sizes["hidden_size"], sizes["heads"], found.get("head_dim")
     if hidden % heads or head_dim not in (None, hidden // heads):
         size = "" if head_dim is None else f" of size {head_dim}"
         what = f"the checkpoint has {heads} attention heads{size}, which do not make up its hidden_size of {hidden}"
         yield what, "use a checkpoint whose head_dim is hidden_size / num_attention_heads"
+    if sizes["architecture"] == "qwen2_moe":
+        if found.get("mlp_only_layers") or found.get("decoder_sparse_step", 1) != 1:
+            yield "some of the checkpoint's layers have no experts", "use one with experts in every layer"
+        if found.get("qkv_bias") is False:
+            yield "the checkpoint has no qkv_bias, which models here do", "use a checkpoint with it"
     for name in ("attention_bias", "mlp_bias"):
         if sizes["architecture"] == "llama" and found.get(name):
             yield f"the checkpoint has {name}, which Llama models here do not", "use a checkpoint without it"

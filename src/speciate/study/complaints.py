@@ -16,10 +16,10 @@ from speciate.study.yamltext import YamlText
 
 
 class Places:
-    """Where a dotted key was written: a line of the file, or an override."""
+    """Where a dotted key was written: a line of the file, or an override. ``study``: the sections that there are."""
 
-    def __init__(self, where: str, parsed: YamlText) -> None:
-        self.where, self.lines = where, parsed.lines
+    def __init__(self, where: str, parsed: YamlText, study: type[BaseModel] = StudyConfig) -> None:
+        self.where, self.lines, self.study = where, parsed.lines, study
         self.overridden: set[str] = set()
 
     def of(self, key: str) -> str:
@@ -37,11 +37,11 @@ def problem_of(loc: tuple[int | str, ...], detail: Any, places: Places) -> Probl
     """One of pydantic's complaints, in the words of the field's own description."""
     loc = tuple(step for step in loc if step != "[key]")
     key = ".".join(str(step) for step in loc)
-    model, field = field_at(loc)
+    model, field = field_at(loc, places.study)
     if detail["type"] == "extra_forbidden":
         assert model is not None
         name = str(loc[-1])
-        hint = nearest(name, model.model_fields) or nearest_anywhere(name)
+        hint = nearest(name, model.model_fields) or nearest_anywhere(name, places.study)
         fix = f"did you mean {hint}?" if hint else "remove it"
         return Problem(f"unknown key {name}", places.of(key), f"{fix} (known here: {', '.join(model.model_fields)})")
     if detail["type"] == "missing":
@@ -55,14 +55,14 @@ def problem_of(loc: tuple[int | str, ...], detail: Any, places: Places) -> Probl
     return Problem(f"{short(detail['input'])} is not allowed: {message[0].lower()}{message[1:]}", places.of(key), fix)
 
 
-def nearest_anywhere(name: str) -> str | None:
+def nearest_anywhere(name: str, study: type[BaseModel] = StudyConfig) -> str | None:
     """The dotted key, in any section, whose last part is most like ``name``.
 
     >>> nearest_anywhere("ratios")
     'pilot.ratios'
     """
     known: dict[str, str] = {}
-    for section, field in StudyConfig.model_fields.items():
+    for section, field in study.model_fields.items():
         inner = _section(field)
         for key in inner.model_fields if inner else ():
             known.setdefault(key, f"{section}.{key}")
@@ -75,9 +75,11 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
-def field_at(loc: Iterable[int | str]) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+def field_at(
+    loc: Iterable[int | str], study: type[BaseModel] = StudyConfig
+) -> tuple[type[BaseModel] | None, FieldInfo | None]:
     """The innermost section that ``loc`` leads into, and the last known field on the way."""
-    model: type[BaseModel] | None = StudyConfig
+    model: type[BaseModel] | None = study
     field: FieldInfo | None = None
     for step in loc:
         if isinstance(step, int):

@@ -46,21 +46,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CorpusConfig(Section):
-    """Which text there is, which of it is general, and which the specialisation."""
+class TextConfig(Section):
+    """Where text comes from, whatever is decided."""
 
     sources: dict[Name, str] = Field(
         default_factory=lambda: dict.fromkeys(DOMAINS, "builtin"),
-        min_length=2,
+        min_length=1,
         description="where each domain's text is: a folder, a .txt, .jsonl(.gz|.zst) or .parquet file, relative to "
         "this file; or builtin, for text that this Python installation holds",
     )
-    general: Annotated[dict[Name, Weight], BeforeValidator(_weights)] = Field(
-        default_factory=lambda: dict.fromkeys(GENERAL, 1.0),
-        min_length=1,
-        description="the general mixture: a weight for each domain, or a list of domains of equal weight",
-    )
-    domain: Name = Field("code_cpp", description="the domain to specialise in, one of the sources")
     cap_megabytes: Number = Field(5.0, gt=0, description="megabytes of text read from each source at most")
     held_out_share: Number = Field(
         0.05, gt=0, le=0.5, description="share of each domain's files kept for evaluation, never trained on"
@@ -69,20 +63,54 @@ class CorpusConfig(Section):
     tokenizer: str | None = Field(
         None, description="a Hugging Face tokenizer's folder or tokenizer.json to use instead of training one"
     )
+    prepared: str | None = Field(
+        None,
+        description="a folder that speciate corpus tokenize wrote, whose domains are used instead of sources; "
+        "null reads the sources",
+    )
+
+
+class CorpusConfig(TextConfig):
+    """Which text there is, which of it is general, and which the specialisation."""
+
+    general: Annotated[dict[Name, Weight], BeforeValidator(_weights)] = Field(
+        default_factory=lambda: dict.fromkeys(GENERAL, 1.0),
+        min_length=1,
+        description="the general mixture: a weight for each domain, or a list of domains of equal weight",
+    )
+    domain: Name = Field("code_cpp", description="the domain to specialise in, one of the sources")
 
 
 class ModelConfig(Section):
     """One model size, trained from scratch or continued from a local checkpoint."""
 
     name: Name = Field(description="the model's name in tables and figures")
-    architecture: Literal["llama", "qwen2"] = Field("llama", description="llama or qwen2")
+    architecture: Literal["llama", "qwen2", "qwen2_moe"] = Field(
+        "llama", description="llama, qwen2, or qwen2_moe (a mixture of experts: then the fields from experts on count)"
+    )
     hidden_size: Whole = Field(64, ge=1, description="width of the residual stream, a multiple of heads")
     layers: Whole = Field(3, ge=1, description="transformer blocks")
     heads: Whole = Field(2, ge=1, description="attention heads")
     kv_heads: Annotated[Whole, Field(ge=1)] | None = Field(
         None, description="key and value heads, each shared by a group of attention heads; null is as many as heads"
     )
-    intermediate_size: Whole = Field(160, ge=1, description="width of the MLP")
+    intermediate_size: Whole = Field(
+        160, ge=1, description="width of the MLP; of a mixture of experts, of the one that all tokens pass"
+    )
+    experts: Annotated[Whole, Field(ge=2)] | None = Field(
+        None, description="experts in each layer of a qwen2_moe: MLPs of which a router chooses for every token"
+    )
+    experts_per_token: Annotated[Whole, Field(ge=1)] | None = Field(
+        None, description="experts that a token is sent to, at most as many as there are"
+    )
+    expert_intermediate_size: Annotated[Whole, Field(ge=1)] | None = Field(
+        None, description="width of each expert; experts_per_token of them and intermediate_size make up a dense MLP"
+    )
+    router_aux_loss: Annotated[Number, Field(ge=0)] | None = Field(
+        None,
+        description="weight of the load-balancing loss in the gradient of a qwen2_moe, never in a measured loss; "
+        "null is .001",
+    )
     init_from: str | None = Field(
         None,
         description="a local Hugging Face checkpoint to continue from; the sizes above are then read from it, "
@@ -177,7 +205,7 @@ class ComputeConfig(Section):
 class StudyConfig(Section):
     """A whole study: text, models, pilots, the question, and the machine."""
 
-    decide: Literal["mixture"] = Field("mixture", description="the question: mixture (how much domain text)")
+    decide: Literal["mixture"] = Field("mixture", description="the question: mixture (how much domain text) or split")
     name: str = Field("study", min_length=1, max_length=200, description="the title of the report")
     seed: Annotated[Whole, Field(ge=0, lt=10**6)] = Field(
         0, description="seed of initial weights, order of the text and draws; the split of the text is the same for all"

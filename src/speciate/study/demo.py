@@ -12,10 +12,11 @@ from rich.console import Console
 
 from speciate.errors import Problem, UserError
 from speciate.storage import write_atomic
+from speciate.study.launch import StudyResult
 from speciate.study.layout import Layout
 from speciate.study.load import load_study, parse_study
 from speciate.study.progress import duration
-from speciate.study.stages import StudyResult, run_study
+from speciate.study.stages import run_study
 
 SPARE = 0.85  # of the minutes that the estimate may fill; the rest is for a machine that slows down
 

@@ -25,4 +25,6 @@ class Layout:
         self.tree = root / "tree.json"  # the run tree as the report draws it
         self.cost = root / "cost.json"
         self.actuals = root / "actuals.jsonl"  # estimated and actual seconds of every node that was trained
+        self.specialists = root / "specialists"  # of a split study: experts, router and tokenizer
+        self.routing = root / "routing.json"  # what routing to them costs
         self.report = root / "report.html"

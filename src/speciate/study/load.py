@@ -1,4 +1,4 @@
-"""``study.yaml`` and command-line overrides -> StudyConfig, or every problem at once."""
+"""``study.yaml`` and command-line overrides -> a study of the kind that it decides, or every problem at once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from pydantic import ValidationError
 
 from speciate.errors import Problem, UserError
 from speciate.study.checkpoint import with_checkpoint_sizes
-from speciate.study.checks import check
+from speciate.study.checks import check, nearest
 from speciate.study.complaints import Places, field_at, problem_of, short
 from speciate.study.config import StudyConfig
+from speciate.study.split.checks import check_split
+from speciate.study.split.config import AnyStudy, SplitStudy
 from speciate.study.yamltext import Dumper, parse_yaml, read_text
 
+KINDS: dict[str, type[StudyConfig] | type[SplitStudy]] = {"mixture": StudyConfig, "split": SplitStudy}
 
-def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> AnyStudy:
     """Read a study file, apply ``key.sub=value`` overrides, and check all of it.
 
     Relative paths in the study (also those given as overrides) are taken from the file's own folder and
@@ -27,11 +31,13 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
     return parse_study(read_text(path), str(path), path.resolve().parent, overrides)
 
 
-def parse_study(text: str, where: str, base: Path, overrides: Sequence[str] = ()) -> StudyConfig:
+def parse_study(text: str, where: str, base: Path, overrides: Sequence[str] = ()) -> AnyStudy:
     """``load_study`` for text that is not in a file; ``where`` names it in errors, paths start at ``base``.
 
-    >>> parse_study("{pilot: {ratios: [0.5]}}", "study.yaml", Path("/tmp"), ["plan.tolerance=0.1"]).plan.tolerance
-    0.1
+    >>> parse_study("{pilot: {ratios: [0.5]}}", "study.yaml", Path("/tmp"), ["plan.level=0.8"]).plan.level
+    0.8
+    >>> parse_study("decide: split", "study.yaml", Path("/tmp")).split.shares
+    [0.0, 0.1, 0.25, 0.5, 0.75, 1.0]
     """
     parsed = parse_yaml(text, where)
     if parsed.value is None:
@@ -40,11 +46,14 @@ def parse_study(text: str, where: str, base: Path, overrides: Sequence[str] = ()
         what = f"this is {short(parsed.value)}, not keys and values"
         raise UserError(Problem(what, where, "write a commented one with: speciate init DIR"))
     raw = copy.deepcopy(parsed.value)
+    places = Places(where, parsed)
+    problems = [*parsed.problems, *_choose_kind(raw, overrides, places)]
     for section, value in raw.items():  # a section whose every line is commented out means its defaults
-        if value is None and field_at((section,))[0] is not None and section != "models":
+        if value is None and field_at((section,), places.study)[0] is not None and section != "models":
             raw[section] = {}
-    problems, places = list(parsed.problems), Places(where, parsed)
     for override in overrides:
+        if override.partition("=")[0].strip() == "decide":
+            continue
         problem = _override(raw, override, places)
         if problem is not None:
             problems.append(problem)
@@ -55,10 +64,25 @@ def parse_study(text: str, where: str, base: Path, overrides: Sequence[str] = ()
     return config
 
 
-def study_yaml(config: StudyConfig) -> str:
+def study_yaml(config: AnyStudy) -> str:
     """The whole configuration as YAML, every default written out; ``load_study`` reads it back as equal."""
     text: str = yaml.dump(config.model_dump(), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
     return text
+
+
+def _choose_kind(raw: dict[str, Any], overrides: Sequence[str], places: Places) -> list[Problem]:
+    """Set the sections that ``decide`` asks for; what is wrong with it. One that is not known is then left out."""
+    given = [text.partition("=")[2].strip() for text in overrides if text.partition("=")[0].strip() == "decide"]
+    asked = given[-1] if given else raw.get("decide", "mixture")
+    if asked not in [*KINDS]:
+        raw.pop("decide", None)
+        hint = nearest(str(asked), KINDS)
+        fix = f"did you mean {hint}?" if hint else f"use one of {', '.join(KINDS)}"
+        where = "override decide" if given else places.of("decide")
+        return [Problem(f"{short(asked)} is not allowed: no question is called so", where, fix)]
+    raw["decide"] = asked
+    places.study = KINDS[asked]
+    return []
 
 
 def _override(raw: dict[str, Any], text: str, places: Places) -> Problem | None:
@@ -72,7 +96,7 @@ def _override(raw: dict[str, Any], text: str, places: Places) -> Problem | None:
     except UserError as error:
         return error.problems[0]
     node: Any = raw
-    default: Any = StudyConfig().model_dump()
+    default: Any = places.study().model_dump()
     for depth, step in enumerate(steps):
         position: Any = int(step) if isinstance(node, list) and step.isdecimal() else step
         default = default.get(step) if isinstance(default, dict) else None
@@ -92,29 +116,30 @@ def _override(raw: dict[str, Any], text: str, places: Places) -> Problem | None:
     return None
 
 
-def _validate(raw: dict[str, Any], base: Path, places: Places) -> tuple[StudyConfig | None, list[Problem]]:
+def _validate(raw: dict[str, Any], base: Path, places: Places) -> tuple[AnyStudy | None, list[Problem]]:
     """The configuration, or None, and all problems: of single fields, then between the fields that are sound."""
     problems: list[Problem] = []
     wrong: list[str] = []
+    kind = KINDS[raw.get("decide", "mixture")]
     try:
-        config = StudyConfig.model_validate(raw)
+        config: AnyStudy = kind.model_validate(raw)
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems = [problem_of(detail["loc"], detail, places) for detail in details]
         pruned, wrong = _without(raw, [detail["loc"] for detail in details])
         try:
-            config = StudyConfig.model_validate(pruned)
+            config = kind.model_validate(pruned)
         except ValidationError:
             return None, problems
     config, found = _resolve(config, base, places)
     problems += found
-    for finding in check(config):
+    for finding in check_split(config) if isinstance(config, SplitStudy) else check(config):
         if not any(_overlap(key, read) for key in wrong for read in finding.reads):
             problems.append(Problem(finding.what, places.of(finding.key), finding.fix))
     return config, problems
 
 
-def _resolve(config: StudyConfig, base: Path, places: Places) -> tuple[StudyConfig, list[Problem]]:
+def _resolve(config: AnyStudy, base: Path, places: Places) -> tuple[AnyStudy, list[Problem]]:
     """``config`` with absolute paths and the sizes of its checkpoints."""
 
     def absolute(path: str) -> str:
@@ -123,7 +148,7 @@ def _resolve(config: StudyConfig, base: Path, places: Places) -> tuple[StudyConf
     corpus, models = config.corpus, []
     problems: list[Problem] = []
     sources = {name: source if source == "builtin" else absolute(source) for name, source in corpus.sources.items()}
-    tokenizer = None if corpus.tokenizer is None else absolute(corpus.tokenizer)
+    paths = {name: getattr(corpus, name) for name in ("tokenizer", "prepared")}
     for index, model in enumerate(config.models):
         if model.init_from is not None:
             model = model.model_copy(update={"init_from": absolute(model.init_from)})
@@ -132,13 +157,17 @@ def _resolve(config: StudyConfig, base: Path, places: Places) -> tuple[StudyConf
         except UserError as error:
             problems += error.problems
             models.append(model)
-    for name, source in sources.items():
+    for name, source in sources.items() if corpus.prepared is None else ():
         if base.resolve().is_relative_to(source):  # it would read its own measurements, and never be the same twice
             fix = "put the text in a folder of its own, or the study in another folder"
             where = places.of(f"corpus.sources.{name}")
             problems.append(Problem(f"{source} holds the study itself", where, fix))
-    corpus = corpus.model_copy(update={"sources": sources, "tokenizer": tokenizer})
-    return config.model_copy(update={"corpus": corpus, "models": models}), problems
+    paths = {name: None if path is None else absolute(path) for name, path in paths.items()}
+    updated: dict[str, Any] = {"corpus": corpus.model_copy(update={"sources": sources, **paths}), "models": models}
+    if isinstance(config, SplitStudy) and config.evaluation.facts is not None:
+        facts = {name: absolute(path) for name, path in config.evaluation.facts.items()}
+        updated["evaluation"] = config.evaluation.model_copy(update={"facts": facts})
+    return config.model_copy(update=updated), problems
 
 
 def _without(raw: dict[str, Any], locs: Iterable[tuple[int | str, ...]]) -> tuple[dict[str, Any], list[str]]:

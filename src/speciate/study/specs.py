@@ -15,12 +15,14 @@ from speciate.runs.spec import ModelSpec, Phase, RunSpec
 from speciate.runs.tree import Node
 from speciate.storage import digest, file_digest
 from speciate.study.config import ModelConfig, StudyConfig
+from speciate.study.split.config import AnyStudy
 
 CLOSEST = 0.03  # a neighbour nearer to the planned ratio than this would only repeat it
+ROUTER_AUX_LOSS = 0.001
 SEED_STRIDE = 1000  # study seed 1 must not replay the extra seeds of study seed 0
 
 
-def model_spec(config: StudyConfig, model: ModelConfig, vocab_size: int) -> ModelSpec:
+def model_spec(config: AnyStudy, model: ModelConfig, vocab_size: int) -> ModelSpec:
     """The architecture of one of the study's models; vocabulary and weights of a local checkpoint are its own."""
     spec = ModelSpec(
         architecture=model.architecture,
@@ -31,6 +33,10 @@ def model_spec(config: StudyConfig, model: ModelConfig, vocab_size: int) -> Mode
         intermediate_size=model.intermediate_size,
         vocab_size=vocab_size,
         sequence_length=config.training.sequence_length,
+        experts=model.experts,
+        experts_per_token=model.experts_per_token,
+        expert_intermediate_size=model.expert_intermediate_size,
+        router_aux_loss=router_weight(model),
     )
     if model.init_from is None:
         return spec
@@ -46,6 +52,13 @@ def model_spec(config: StudyConfig, model: ModelConfig, vocab_size: int) -> Mode
         init_from=model.init_from,
         init_digest=_checkpoint_digest(folder),
     )
+
+
+def router_weight(model: ModelConfig) -> float | None:
+    """The weight of the load-balancing loss: None in a model without experts, transformers' own where none is given."""
+    if model.architecture != "qwen2_moe":
+        return model.router_aux_loss
+    return ROUTER_AUX_LOSS if model.router_aux_loss is None else model.router_aux_loss
 
 
 @lru_cache  # every stage asks, and hashing gigabytes takes a minute; a launch trains from what it found at its start
@@ -140,7 +153,7 @@ def pilot_runs(config: StudyConfig, corpus_digest: str, vocab_size: int) -> list
     return runs
 
 
-def planned_model(config: StudyConfig, vocab_size: int) -> tuple[ModelConfig, ModelSpec]:
+def planned_model(config: AnyStudy, vocab_size: int) -> tuple[ModelConfig, ModelSpec]:
     """The model the plan is for: the named one, else the largest."""
     pairs = [(model, model_spec(config, model, vocab_size)) for model in config.models]
     if config.plan.model is not None:

@@ -1,4 +1,4 @@
-"""The stages of a study, in order: corpus pilot fit plan final compare report.
+"""The stages of a study, in order: corpus pilot fit plan final compare report; of a split study also specialists.
 
 Every stage reads files and writes files, and what is finished is not done again, so relaunching the
 same command continues where it stopped.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,39 +16,15 @@ from rich.console import Console
 from speciate.errors import Problem, UserError
 from speciate.storage import write_atomic
 from speciate.study.config import StudyConfig
-from speciate.study.costs import add_seconds, read_cost
+from speciate.study.costs import read_cost
+from speciate.study.launch import DONE, NOT_DECIDABLE, Launch, StudyResult
 from speciate.study.layout import Layout
 from speciate.study.load import load_study, study_yaml
-from speciate.study.progress import duration
+from speciate.study.split.config import SplitStudy
+from speciate.study.split.stages import SplitLaunch
 
 STAGES = ("corpus", "pilot", "fit", "plan", "final", "compare", "report")
-DONE, NOT_DECIDABLE = 0, 3
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """How a launch ended: ``exit_code`` 0 (done) or 3 (not decidable), the last stage, and what came out."""
-
-    root: Path
-    exit_code: int
-    stage: str
-    status: str
-    decision: dict[str, Any] | None = None
-    comparison: dict[str, Any] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """One object for ``--json``; ``files`` holds what exists by now."""
-        layout = Layout(self.root)
-        files = {name: getattr(layout, name) for name in ("ledger", "plan", "comparison", "report")}
-        return {
-            "directory": str(self.root),
-            "stage": self.stage,
-            "status": self.status,
-            "decision": self.decision,
-            "comparison": self.comparison,
-            "cost": read_cost(layout) or None,
-            "files": {name: str(path) for name, path in files.items() if path.exists()},
-        }
+SPLIT_STAGES = ("corpus", "pilot", "fit", "plan", "final", "compare", "specialists", "report")
 
 
 def run_study(path: Path, overrides: Sequence[str], until: str | None, dry_run: bool, console: Console) -> StudyResult:
@@ -58,9 +33,10 @@ def run_study(path: Path, overrides: Sequence[str], until: str | None, dry_run: 
     ``dry_run`` prints the tree, FLOPs and time instead, and writes nothing. Raises UserError for an
     invalid study, text that cannot be read, or a stage that does not exist.
     """
-    if until is not None and until not in STAGES:
-        raise UserError(Problem(f"there is no stage {until}", "--until", f"use one of {', '.join(STAGES)}"))
     config = load_study(path, overrides)
+    known = SPLIT_STAGES if isinstance(config, SplitStudy) else STAGES
+    if until is not None and until not in known:
+        raise UserError(Problem(f"there is no stage {until}", "--until", f"use one of {', '.join(known)}"))
     layout = Layout(path.resolve().parent)
     if dry_run:
         from speciate.study.dryrun import dry_run_study
@@ -71,19 +47,23 @@ def run_study(path: Path, overrides: Sequence[str], until: str | None, dry_run: 
     with exclusive(layout.root):  # before anything is written: another launch's workers read these files
         read_cost(layout)  # a damaged one is told before hours of training, not after
         write_atomic(layout.config, study_yaml(config))
-        launch = _Launch(config, layout, console, overrides)
+        launch: SplitLaunch | MixtureLaunch
+        if isinstance(config, SplitStudy):
+            launch = SplitLaunch(config, layout, console, overrides)
+        else:
+            launch = MixtureLaunch(config, layout, console, overrides)
         try:
-            return launch.run(STAGES[: STAGES.index(until or STAGES[-1]) + 1])
+            return launch.run(known[: known.index(until or known[-1]) + 1])
         finally:
             launch.record_time()
 
 
-class _Launch:
-    """One launch of a study: the stages share the corpus, the ledger and the plan."""
+class MixtureLaunch(Launch):
+    """One launch of a mixture study: the stages share the corpus, the ledger and the plan."""
 
     def __init__(self, config: StudyConfig, layout: Layout, console: Console, overrides: Sequence[str]) -> None:
-        self.config, self.layout, self.console, self.overrides = config, layout, console, overrides
-        self._recorded = time.monotonic()
+        super().__init__(layout, console, overrides)
+        self.config = config
 
     def run(self, stages: Sequence[str]) -> StudyResult:
         """The stages in order; a plan that cannot decide skips carrying it out, not the report."""
@@ -102,60 +82,31 @@ class _Launch:
         if "compare" in stages and plan is not None and planned is not None:
             comparison = self._compare(plan)
         if "report" in stages:
-            from speciate.report.page import write_report
-
-            self.record_time()  # the page says what the study cost up to itself
-            self._say("report", str(write_report(self.layout.root)))
+            self.report()
         if plan is None:
             return StudyResult(self.layout.root, DONE, stages[-1], "done")
         code = DONE if planned is not None else NOT_DECIDABLE
         status = plan["explanation"][0]
         return StudyResult(self.layout.root, code, stages[-1], status, plan["decision"], comparison)
 
-    def record_time(self) -> None:
-        """Add the wall-clock seconds since the last call to cost.json."""
-        now = time.monotonic()
-        add_seconds(self.layout, "wall_seconds", now - self._recorded)
-        self._recorded = now
-
-    def _say(self, stage: str, text: str) -> None:
-        self.console.print(f"[bold]{stage:8}[/bold] {text}", highlight=False, soft_wrap=True)
-
     def _corpus(self) -> None:
-        from speciate.corpus.build import build_corpus
+        from speciate.study.text import given_text
 
-        corpus = self.config.corpus
         started = time.monotonic()
-        self.corpus = build_corpus(
-            {domain: source if source == "builtin" else Path(source) for domain, source in corpus.sources.items()},
-            self.layout.corpus,
-            cap_bytes=round(corpus.cap_megabytes * 1e6),
-            held_out_share=corpus.held_out_share,
-            vocab_size=corpus.vocabulary,
-            tokenizer=None if corpus.tokenizer is None else Path(corpus.tokenizer),
-            window_tokens=self.config.training.sequence_length + 1,
-            processes=self.config.compute.processes,
-        )
+        self.corpus = given_text(self.config, self.layout)
         tokens = sum(len(self.corpus.train[domain]) for domain in self.corpus.domains)
         seconds = time.monotonic() - started
-        self._say(
-            "corpus", f"{len(self.corpus.domains)} domains, {tokens / 1e6:.1f}M training tokens ({seconds:.0f} s)"
-        )
+        self.say("corpus", f"{len(self.corpus.domains)} domains, {tokens / 1e6:.1f}M training tokens ({seconds:.0f} s)")
 
     def _pilot(self) -> None:
         from speciate.study.train import train_pilots
 
-        self._trained("pilot", train_pilots(self.config, self.layout, self.corpus, self.console))
+        self.trained("pilot", train_pilots(self.config, self.layout, self.corpus, self.console))
 
     def _final(self, planned: float) -> None:
         from speciate.study.train import train_final
 
-        self._trained("final", train_final(self.config, self.layout, self.corpus, planned, self.console))
-
-    def _trained(self, stage: str, cost: dict[str, Any]) -> None:
-        self._say(
-            stage, f"done: {cost['tokens'] / 1e6:.1f}M tokens, {duration(cost['train_seconds'])} of training so far"
-        )
+        self.trained("final", train_final(self.config, self.layout, self.corpus, planned, self.console))
 
     def _pilot_rows(self) -> Any:
         from speciate.runs.ledger import read_ledger
@@ -170,7 +121,7 @@ class _Launch:
 
         statuses = fit_laws(self.config, self.layout, self._pilot_rows())
         converged = sum(status.startswith("converged") for status in statuses.values())
-        self._say("fit", f"{len(statuses)} laws fitted, {converged} converged; fits/ says how well each is held")
+        self.say("fit", f"{len(statuses)} laws fitted, {converged} converged; fits/ says how well each is held")
 
     def _plan(self) -> dict[str, Any]:
         from speciate.study.analyse import load_plan, make_plan, plan_request
@@ -178,12 +129,11 @@ class _Launch:
         rows = self._pilot_rows()
         plan = load_plan(self.layout)
         if plan is None or plan["request"] != plan_request(self.config, rows):
-            if plan is not None:  # another question was asked: what was sealed before stays on record
-                self.layout.plan.rename(self.layout.plan.with_name(f"plan-{plan['seal'][:8]}.json"))
-                self.layout.comparison.unlink(missing_ok=True)
+            if plan is not None:
+                self.keep_old_plan(plan)
             plan = make_plan(self.config, self.layout, rows, self.corpus.vocab_size, self.overrides)
         for line in plan["explanation"]:
-            self._say("plan", line)
+            self.say("plan", line)
         return plan
 
     def _compare(self, plan: dict[str, Any]) -> dict[str, Any]:
@@ -191,5 +141,5 @@ class _Launch:
         from speciate.study.analyse import compare_plan
 
         comparison = compare_plan(self.layout, plan, read_ledger(self.layout.ledger))
-        self._say("compare", comparison["verdict"])
+        self.say("compare", comparison["verdict"])
         return comparison

@@ -12,11 +12,11 @@ from speciate.runs.actuals import Actual, Correction, append_actuals, correction
 from speciate.runs.cost import estimate_seconds, train_flops
 from speciate.runs.spec import RunSpec
 from speciate.runs.tree import Node, RunTree
-from speciate.study.config import StudyConfig
 from speciate.study.layout import Layout
+from speciate.study.measuring import node_measured_tokens, sets_measured
 from speciate.study.progress import duration
-from speciate.study.specs import node_measured_tokens
 from speciate.study.speed import EVALUATION_SHARE, SECONDS_PER_MODEL, tokens_per_second
+from speciate.study.split.config import AnyStudy
 from speciate.training.folder import read_done
 
 WORTH_MEASURING = 6e11  # FLOPs of one process, a minute of a slow core; measuring the speed takes some seconds itself
@@ -42,7 +42,7 @@ class Expectation:
         return text if self.correction is None else f"{text}; {self.correction.told()}"
 
 
-def expect(config: StudyConfig, layout: Layout, tree: RunTree, title: str) -> Expectation | None:
+def expect(config: AnyStudy, layout: Layout, tree: RunTree, title: str) -> Expectation | None:
     """What the tree's unfinished nodes will take, from the speed of now and what earlier launches took.
 
     None where so little is left that measuring the speed would not be worth its seconds.
@@ -62,7 +62,7 @@ def expect(config: StudyConfig, layout: Layout, tree: RunTree, title: str) -> Ex
     return Expectation((low + start, expected + start, high + start), start, nodes, learned, launch)
 
 
-def record(config: StudyConfig, layout: Layout, tree: RunTree, expected: Expectation, eval_hash: str) -> None:
+def record(config: AnyStudy, layout: Layout, tree: RunTree, expected: Expectation, eval_hash: str) -> None:
     """Log what the nodes that were expected, and are done now, took."""
     device = f"{platform.machine()}, {config.compute.processes} processes of {config.compute.threads} threads"
     runs = []
@@ -75,7 +75,7 @@ def record(config: StudyConfig, layout: Layout, tree: RunTree, expected: Expecta
         append_actuals(layout.actuals, runs)
 
 
-def measured_speeds(config: StudyConfig, nodes: Sequence[Node]) -> dict[int, float]:
+def measured_speeds(config: AnyStudy, nodes: Sequence[Node]) -> dict[int, float]:
     """Training tokens per second of one process while all are busy, by model size, measured here and now."""
     specs: dict[int, RunSpec] = {node.spec.model.params: node.spec for node in nodes}
     # Random weights are as fast as a checkpoint's, and an estimate must not read gigabytes.
@@ -86,12 +86,12 @@ def measured_speeds(config: StudyConfig, nodes: Sequence[Node]) -> dict[int, flo
     return {params: speed * processes / wanted for params, speed in measured.items()}
 
 
-def with_measuring(config: StudyConfig, tree: RunTree, measured: dict[int, float]) -> dict[int, float]:
+def with_measuring(config: AnyStudy, tree: RunTree, measured: dict[int, float]) -> dict[int, float]:
     """Tokens per second by model size, with the time spent on measuring losses spread over the tokens trained."""
-    held_out = config.evaluation.tokens_per_set * len(config.corpus.sources) * EVALUATION_SHARE
+    one_set = config.evaluation.tokens_per_set * EVALUATION_SHARE
     spread = {}
     for params, speed in measured.items():
         nodes = [node for node in tree.nodes if node.spec.model.params == params]
-        points = sum(len(node_measured_tokens(config, node)) for node in nodes)
-        spread[params] = speed / (1 + points * held_out / sum(node.tokens for node in nodes))
+        sets = sum(len(node_measured_tokens(config, node)) * sets_measured(config, node) for node in nodes)
+        spread[params] = speed / (1 + sets * one_set / sum(node.tokens for node in nodes))
     return spread

@@ -13,22 +13,27 @@ from rich.console import Console
 from speciate.corpus.tokens.shards import Corpus
 from speciate.runs.cost import savings, train_flops
 from speciate.runs.ledger import write_ledger
+from speciate.runs.spec import RunSpec
 from speciate.runs.tree import Node, RunTree, build_tree
 from speciate.storage import canonical_json, file_digest, write_atomic
 from speciate.study.analyse import load_plan
 from speciate.study.config import StudyConfig
 from speciate.study.costs import add_seconds, set_cost
 from speciate.study.layout import Layout
+from speciate.study.measuring import study_eval_hash
 from speciate.study.progress import TreeProgressBar
 from speciate.study.rows import ledger_rows
-from speciate.study.specs import StudyRun, final_runs, pilot_runs, study_eval_hash
+from speciate.study.specs import StudyRun, final_runs, pilot_runs
+from speciate.study.split.config import AnyStudy
 from speciate.study.timing import expect, record
 from speciate.training.folder import read_done
 
 
 def train_pilots(config: StudyConfig, layout: Layout, corpus: Corpus, console: Console) -> dict[str, Any]:
     """Train the pilots that are not done yet; returns what the study has cost so far."""
-    return _train(config, layout, corpus, pilot_runs(config, corpus.digest, corpus.vocab_size), "pilots", console)
+    runs = pilot_runs(config, corpus.digest, corpus.vocab_size)
+    train_tree(config, layout, corpus, [run.spec for run in runs], "pilots", console)
+    return _record(config, layout, corpus, runs)
 
 
 def train_final(
@@ -37,7 +42,8 @@ def train_final(
     """Carry out a plan: the planned ratio and its neighbours, to the horizon; returns the study's cost so far."""
     runs = pilot_runs(config, corpus.digest, corpus.vocab_size)
     runs += final_runs(config, planned, corpus.digest, corpus.vocab_size)
-    return _train(config, layout, corpus, runs, "final runs", console)
+    train_tree(config, layout, corpus, [run.spec for run in runs], "final runs", console)
+    return _record(config, layout, corpus, runs)
 
 
 def nodes_on_disk(layout: Layout) -> list[tuple[Node, bool]]:
@@ -52,13 +58,13 @@ def nodes_on_disk(layout: Layout) -> list[tuple[Node, bool]]:
     return found
 
 
-def _train(
-    config: StudyConfig, layout: Layout, corpus: Corpus, runs: Sequence[StudyRun], title: str, console: Console
-) -> dict[str, Any]:
-    """Train what the tree still lacks, then write the ledger, the tree and what it cost."""
+def train_tree(
+    config: AnyStudy, layout: Layout, corpus: Corpus, specs: Sequence[RunSpec], title: str, console: Console
+) -> None:
+    """Train what the tree of these runs still lacks, of a study of any kind."""
     from speciate.training.executor import run_nodes  # locks and processes: only for those who train
 
-    tree = build_tree([run.spec for run in runs], nodes_on_disk(layout))
+    tree = build_tree(specs, nodes_on_disk(layout))
     write_atomic(layout.nodes, canonical_json(tree.to_json()))
     identity = study_eval_hash(config, corpus)
     expected = expect(config, layout, tree, title)
@@ -80,7 +86,6 @@ def _train(
         add_seconds(layout, "train_seconds", time.monotonic() - started)
         if expected is not None:
             record(config, layout, tree, expected, identity)
-    return _record(config, layout, corpus, runs)
 
 
 def _record(config: StudyConfig, layout: Layout, corpus: Corpus, runs: Sequence[StudyRun]) -> dict[str, Any]:
@@ -90,16 +95,33 @@ def _record(config: StudyConfig, layout: Layout, corpus: Corpus, runs: Sequence[
     if plan is not None and plan["planned_ratio"] is not None:  # a plan that could not decide had nothing carried out
         earlier = final_runs(config, plan["planned_ratio"], corpus.digest, corpus.vocab_size)
         runs = [*runs, *(run for run in earlier if run.spec.name not in known)]
+    tree, done = finished_tree(config, layout, corpus, [run.spec for run in runs])
+    runs = [run for run in runs if run.spec.name in tree.runs]
+    rows = ledger_rows(runs, tree, layout.runs, config.corpus.domain, measured_with(config, corpus))
+    write_ledger(rows, layout.ledger)
+    write_atomic(layout.tree, json.dumps(tree_summary(runs, tree, done), indent=1))
+    return set_tree_cost(layout, tree)
+
+
+def finished_tree(
+    config: AnyStudy, layout: Layout, corpus: Corpus, specs: Sequence[RunSpec]
+) -> tuple[RunTree, dict[str, dict[str, Any]]]:
+    """The tree of those of these runs that are finished, and DONE of its nodes by key."""
     on_disk = nodes_on_disk(layout)
-    tree = build_tree([run.spec for run in runs], on_disk)
+    tree = build_tree(specs, on_disk)
     identity = study_eval_hash(config, corpus)
     found = {node.key: read_done(layout.runs / node.key, identity) for node in tree.nodes}
     done = {key: value for key, value in found.items() if value is not None}
-    runs = [run for run in runs if done.keys() >= set(tree.runs[run.spec.name])]
-    tree = build_tree([run.spec for run in runs], on_disk)
-    measured_with = {"tokenizer": file_digest(corpus.tokenizer_path)[:16], "eval_hash": identity}
-    write_ledger(ledger_rows(runs, tree, layout.runs, config.corpus.domain, measured_with), layout.ledger)
-    write_atomic(layout.tree, json.dumps(tree_summary(runs, tree, done), indent=1))
+    return build_tree([spec for spec in specs if done.keys() >= set(tree.runs[spec.name])], on_disk), done
+
+
+def measured_with(config: AnyStudy, corpus: Corpus) -> dict[str, str]:
+    """The columns of the ledger that are the same in all of its rows."""
+    return {"tokenizer": file_digest(corpus.tokenizer_path)[:16], "eval_hash": study_eval_hash(config, corpus)}
+
+
+def set_tree_cost(layout: Layout, tree: RunTree) -> dict[str, Any]:
+    """Write what training a tree cost; returns the study's whole cost."""
     return set_cost(layout, {"tokens": tree.tokens, "flops": sum(train_flops(node) for node in tree.nodes)})
 
 

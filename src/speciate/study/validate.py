@@ -7,6 +7,8 @@ from typing import Any
 
 from speciate.errors import Problem, UserError
 from speciate.study.load import load_study
+from speciate.study.split.config import SplitStudy
+from speciate.study.split.specs import domain_weights, domains_of, pilot_runs
 
 
 def describe(path: Path, columns: str | None = None) -> dict[str, Any]:
@@ -23,6 +25,8 @@ def describe(path: Path, columns: str | None = None) -> dict[str, Any]:
 
 def _study(path: Path) -> dict[str, Any]:
     config = load_study(path)
+    if isinstance(config, SplitStudy):
+        return _split_study(config)
     seeds = sum(1 + len(config.pilot.extra_seeds.get(ratio, [])) for ratio in config.pilot.ratios)
     return {
         "kind": "study",
@@ -36,6 +40,23 @@ def _study(path: Path) -> dict[str, Any]:
         "pilot_runs": len(config.models) * len(config.trunk.seeds) * seeds,
         "pilot_tokens": config.pilot.tokens,
         "horizon_tokens": config.plan.horizon_tokens,
+    }
+
+
+def _split_study(config: SplitStudy) -> dict[str, Any]:
+    domains = domains_of(config)
+    runs = pilot_runs(config, domain_weights(config, dict.fromkeys(domains, 1)), "", 1)
+    return {
+        "kind": "study",
+        "status": "valid",
+        "name": config.name,
+        "decide": config.decide,
+        "domains": list(domains),
+        "models": [model.name for model in config.models],
+        "shares": config.split.shares,
+        "budgets": config.split.budgets,
+        "pilot_experts": sum(run.domain is not None for run in runs),
+        "total_tokens": config.plan.total_tokens,
     }
 
 

@@ -13,25 +13,32 @@ from typing import Any
 
 from speciate.corpus.tokens.shards import Corpus
 from speciate.corpus.tokens.stream import Stream
+from speciate.evaluation.facts import Facts
 from speciate.evaluation.heldout import HeldOut
 from speciate.runs.tree import Node, RunTree
-from speciate.study.config import StudyConfig
 from speciate.study.layout import Layout
 from speciate.study.load import load_study
-from speciate.study.specs import evaluation_groups, node_measured_tokens, study_eval_hash
+from speciate.study.measuring import evaluation_groups, node_measured_tokens, node_sets, study_eval_hash
+from speciate.study.split.config import AnyStudy, SplitStudy
 from speciate.training.node import train_node
 from speciate.training.worker import serve
 
 
-def held_out_sets(config: StudyConfig, corpus: Corpus) -> HeldOut:
-    """Every domain's held-out set, and "general": the general mixture's weighted mean."""
+def held_out_sets(config: AnyStudy, corpus: Corpus) -> HeldOut:
+    """Every domain's held-out set, and the weighted means of the study."""
     return HeldOut(
         corpus,
         domains=corpus.domains,
-        groups=evaluation_groups(config),
+        groups=evaluation_groups(config, corpus),
         tokens_per_set=config.evaluation.tokens_per_set,
         sequence_length=config.training.sequence_length,
     )
+
+
+def facts_sets(config: AnyStudy, corpus: Corpus) -> Facts | None:
+    """The facts that a split study asks for."""
+    asked = config.evaluation.facts if isinstance(config, SplitStudy) else None
+    return None if asked is None else Facts({name: Path(path) for name, path in asked.items()}, corpus.tokenizer_path)
 
 
 def node_stream(node: Node, corpus: Corpus) -> Stream:
@@ -46,7 +53,7 @@ def main(root: Path) -> None:
     layout = Layout(root)
     config = load_study(layout.config)
     corpus = Corpus.open(layout.corpus, verify=False)  # the stage has verified every shard before it starts workers
-    held_out = held_out_sets(config, corpus)
+    held_out, facts = held_out_sets(config, corpus), facts_sets(config, corpus)
     identity = study_eval_hash(config, corpus)
 
     def train(key: str, progress: Callable[[int, float], None], stop: Callable[[], bool]) -> str:
@@ -54,7 +61,9 @@ def main(root: Path) -> None:
         node = tree.node(key)
 
         def measure(model: Any, tokens: int) -> list[dict[str, Any]]:
-            return held_out.measure(model, node.spec.precision)
+            only = node_sets(config, node)
+            rows = held_out.measure(model, node.spec.precision, only)
+            return rows if facts is None else rows + facts.measure(model, node.spec.precision, only)
 
         return train_node(
             node,

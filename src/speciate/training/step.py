@@ -2,6 +2,9 @@
 
 What is not the textbook: bfloat16 autocast when the run says so, and a cross-entropy that goes through the
 positions in chunks and leaves the gradient behind, so the logits of a batch never exist at once.
+
+A mixture of experts has a second loss, which keeps its router from sending all tokens to few experts. It is added
+before the gradient and nowhere else: the loss that is returned, kept and measured is the cross-entropy alone.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.models.qwen2_moe.modeling_qwen2_moe import load_balancing_loss_func
 
 from speciate.runs.spec import Phase, RunSpec
 from speciate.training.model import CausalLM
@@ -51,8 +55,8 @@ def train_step(model: CausalLM, optimizer: torch.optim.AdamW, samples: Tensor, s
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    loss = mean_loss(model, samples, spec.precision)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss, objective = _losses(model, samples, spec)
+    objective.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), spec.grad_clip)
     optimizer.step()
     return loss.detach()
@@ -60,20 +64,55 @@ def train_step(model: CausalLM, optimizer: torch.optim.AdamW, samples: Tensor, s
 
 def mean_loss(model: CausalLM, samples: Tensor, precision: str) -> Tensor:
     """Cross-entropy of every next token in samples (batch, T + 1), a scalar in nats per token, ready for backward."""
-    hidden = hidden_states(model, samples[:, :-1], precision)  # (batch * T, hidden)
+    return _cross_entropy(model, hidden_states(model, samples[:, :-1], precision), samples)
+
+
+def hidden_states(model: CausalLM, tokens: Tensor, precision: str) -> Tensor:
+    """The last hidden states of tokens (batch, T) as (batch * T, hidden), in the precision of the run."""
+    return _forward(model, tokens, precision)[0]
+
+
+def balance_loss(model: CausalLM, router_logits: tuple[Tensor, ...]) -> Tensor:
+    """E sum_e f_e p_e, a scalar: f_e of the choices per token fall on expert e, p_e is its mean probability.
+
+    ``router_logits`` hold (batch * T, E) for every layer; means run over all of them, as in transformers. Even routing
+    to k experts gives k, all tokens to the same k experts up to E. Fedus et al. 2021, equations 4 to 6.
+    """
+    config: Any = model.config
+    logits: Any = tuple(layer.float() for layer in router_logits)  # as the router itself reads them
+    loss: Any = load_balancing_loss_func(logits, config.num_experts, config.num_experts_per_tok)
+    assert isinstance(loss, Tensor), "a model without experts has no router"
+    return loss
+
+
+def _losses(model: CausalLM, samples: Tensor, spec: RunSpec) -> tuple[Tensor, Tensor]:
+    """The mean cross-entropy of samples, and what the gradient is taken of."""
+    weight = spec.model.router_aux_loss
+    hidden, router_logits = _forward(model, samples[:, :-1], spec.precision, routers=bool(weight))
+    loss = _cross_entropy(model, hidden, samples)
+    return loss, loss + weight * balance_loss(model, router_logits) if weight else loss
+
+
+def _cross_entropy(model: CausalLM, hidden: Tensor, samples: Tensor) -> Tensor:
     loss: Tensor = ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
         hidden, model.lm_head.weight, samples[:, 1:].reshape(-1)
     )
     return loss
 
 
-def hidden_states(model: CausalLM, tokens: Tensor, precision: str) -> Tensor:
-    """The last hidden states of tokens (batch, T) as (batch * T, hidden), in the precision of the run."""
+def _forward(
+    model: CausalLM, tokens: Tensor, precision: str, *, routers: bool = False
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Last hidden states (batch * T, hidden), and with ``routers`` every layer's router logits (batch * T, experts)."""
     assert precision in ("float32", "bfloat16"), precision
     low = precision == "bfloat16"
+    options: dict[str, bool] = {"output_router_logits": True} if routers else {}
     with torch.autocast(tokens.device.type, torch.bfloat16, enabled=low):
-        hidden: Tensor = model.model(tokens, use_cache=False).last_hidden_state
-    return hidden.reshape(-1, hidden.shape[-1]).to(torch.bfloat16 if low else torch.float32)
+        output: Any = model.model(tokens, use_cache=False, **options)
+    hidden: Tensor = output.last_hidden_state
+    return hidden.reshape(-1, hidden.shape[-1]).to(torch.bfloat16 if low else torch.float32), (
+        output.router_logits if routers else ()
+    )
 
 
 def chunk_rows(vocab_size: int, device_type: str) -> int:

@@ -104,6 +104,12 @@ def write_questions(path: Path, texts: Iterable[tuple[str, str]]) -> None:
     _write(path, ("id", "score", "text"), [(name, "", text) for name, text in texts])
 
 
+def write_questions_to_judge(path: Path, texts: Iterable[tuple[str, str, float]]) -> None:
+    """The same of (id, text, weight), as labels that are held out."""
+    rows = [(name, "", repr(float(weight)), 1, text) for name, text, weight in texts]
+    _write(path, ("id", "score", "weight", "held_out", "text"), rows)
+
+
 def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")

@@ -20,7 +20,7 @@ from speciate.corpus.classify.sampling import Candidate
 from speciate.errors import Problem, UserError
 
 HELD_OUT_SHARE = 0.4  # of the sample is for judging
-EVEN_SHARE = 0.3  # of the held-out labels go anywhere, the rest where scores are high
+EVEN_SHARE = 0.2  # of the held-out labels go anywhere, the rest by rank
 
 Grade = Callable[[Sequence[Candidate], str], None]
 """Grades texts, each of which it hands to ``Labelling.note``; the second argument says what for."""
@@ -59,8 +59,11 @@ class Labelling:
 class Ranking:
     """The weighted words of a sample, and models fitted on what is known of it."""
 
-    def __init__(self, candidates: Sequence[Candidate], topic: str, characters: int) -> None:
+    def __init__(
+        self, candidates: Sequence[Candidate], topic: str, characters: int, sampled: int | None = None
+    ) -> None:
         self.candidates, self.topic, self.characters = list(candidates), topic, characters
+        self.sampled = len(self.candidates) if sampled is None else sampled  # others behind were asked for by id
         self.numbers = {candidate.id: number for number, candidate in enumerate(self.candidates)}
         counts = count_words([candidate.text for candidate in self.candidates])
         self.idf = inverse_frequency(counts)
@@ -88,28 +91,29 @@ def label_in_rounds(ranking: Ranking, grade: Grade, labelling: Labelling, schedu
 
     Raises ``UserError`` if the sample is too small for the schedule.
     """
-    cut = len(ranking.candidates) - _held_out_size(len(ranking.candidates), schedule)
-    if cut < schedule.per_round * schedule.rounds:
+    pool = judged_pool(ranking, schedule)
+    if pool.start < schedule.per_round * schedule.rounds:
         what = f"a sample of {len(ranking.candidates):,} texts for {schedule.total:,} labels"
         fix = "ask for fewer labels, or give more text or a larger --sample"
         raise UserError(Problem(what, "the sample", fix))
     chosen: list[int] = []
     for number in range(schedule.rounds):
-        asked = _next_round(ranking, labelling, chosen, cut, schedule)
+        asked = _next_round(ranking, labelling, chosen, pool.start, schedule)
         chosen += asked
         _ask(ranking, grade, labelling, asked, f"round {number + 1} of {schedule.rounds}")
     if schedule.held_out:
         known = [labelling.labels[ranking.candidates[n].id] for n in chosen]
-        numbers, weights = _to_judge(ranking, ranking.fit(known), range(cut, len(ranking.candidates)), schedule, seed)
+        numbers, weights = _to_judge(ranking, ranking.fit(known), pool, schedule, seed)
         _ask(ranking, grade, labelling, numbers, "held out, to judge by")
         for index, weight in zip(numbers, weights, strict=True):
             name = ranking.candidates[index].id
             labelling.labels[name] = Label(name, labelling.labels[name].score, weight, held_out=True)
 
 
-def _held_out_size(size: int, schedule: Schedule) -> int:
-    """The end of the sample that no round asks about; sample and labels give way to each other if it is small."""
-    return min(max(round(HELD_OUT_SHARE * size), schedule.held_out), size) if schedule.held_out else 0
+def judged_pool(ranking: Ranking, schedule: Schedule) -> range:
+    """The end of the sample, that no round asks about; sample and labels give way to each other if it is small."""
+    size = min(max(round(HELD_OUT_SHARE * ranking.sampled), schedule.held_out), ranking.sampled)
+    return range(ranking.sampled - size * bool(schedule.held_out), ranking.sampled)
 
 
 def _ask(ranking: Ranking, grade: Grade, labelling: Labelling, numbers: Sequence[int], why: str) -> None:
@@ -152,8 +156,17 @@ def suggest(ranking: Ranking, labels: Sequence[Label], schedule: Schedule) -> li
     """What somebody who keeps labels in a file might grade in a further round, as ``label_in_rounds`` would ask."""
     labelling = Labelling({label.id: label for label in labels})
     chosen = [ranking.numbers[label.id] for label in labels if label.id in ranking.numbers]
-    asked = _next_round(ranking, labelling, chosen, len(ranking.candidates), schedule)
+    asked = _next_round(ranking, labelling, chosen, judged_pool(ranking, schedule).start, schedule)
     return [ranking.candidates[number] for number in asked]
+
+
+def suggest_to_judge(
+    ranking: Ranking, labels: Sequence[Label], schedule: Schedule, seed: int = 0
+) -> list[tuple[Candidate, float]]:
+    """The texts that ``label_in_rounds`` would ask about to judge by, after these labels, and their weights."""
+    learned = [label for label in labels if not label.held_out]
+    numbers, weights = _to_judge(ranking, ranking.fit(learned), judged_pool(ranking, schedule), schedule, seed)
+    return [(ranking.candidates[number], weight) for number, weight in zip(numbers, weights, strict=True)]
 
 
 def _to_judge(
@@ -162,15 +175,17 @@ def _to_judge(
     """Numbers of the held-out texts to ask about, and 1 / the probability with which each was drawn.
 
     Systematic sampling along the ranking (Madow 1949), with probabilities that mix an even share and one in
-    proportion to the chance of being relevant: enough of a rare topic to tell precision, and of the rest for recall.
+    proportion to 1 / rank: what average precision hangs on most is at the top (Aslam and Pavlu 2006).
     """
     scores = np.ones(len(pool))
     if model is not None:
-        scores = model.chances_of(ranking.rows[pool.start :])[:, schedule.relevant_from - 1].astype(float)
+        rows = ranking.rows[pool.start : pool.stop]
+        scores = model.chances_of(rows)[:, schedule.relevant_from - 1].astype(float)
     count = min(schedule.held_out, len(pool))
     order = np.lexsort((np.arange(len(pool)), -scores))
-    share = EVEN_SHARE / len(pool) + (1 - EVEN_SHARE) * scores / max(scores.sum(), 1e-300)
-    chances = _at_most_one(share, count)[order]
+    by_rank = np.ones(len(pool)) if model is None else 1 / np.arange(1, len(pool) + 1)
+    share = EVEN_SHARE / max(len(pool), 1) + (1 - EVEN_SHARE) * by_rank / max(by_rank.sum(), 1e-300)
+    chances = _at_most_one(share, count)
     ends = np.cumsum(chances)
     start = np.random.default_rng([seed, 1]).random()
     drawn = np.floor(ends - start + 1e-9) > np.floor(ends - chances - start + 1e-9)

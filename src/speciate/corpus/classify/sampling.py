@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from speciate.corpus.steps.engine import Engine, Progress, run_parts
+from speciate.corpus.steps.part_writer import PartWriter
 from speciate.corpus.steps.parts import Part, describe, read_part
 from speciate.storage import write_atomic
 
@@ -51,6 +52,7 @@ def draw_sample(
     seed: int = 0,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    most_bad: float | None = None,
 ) -> Sample:
     """``size`` documents (all, if there are fewer) with the smallest priorities, in the order of these.
 
@@ -63,7 +65,7 @@ def draw_sample(
     asked = {"step": "sample", "input": describe(parts), "size": size, "characters": characters, "seed": seed,
              "wanted": sorted(names)}  # fmt: skip
     work = partial(_sample_part, limits=limits, characters=characters, wanted=names, seed=seed)
-    counts = run_parts(work, parts, folder, asked, engine, progress)
+    counts = run_parts(work, parts, folder, asked, engine, progress, most_bad)
     bound = min((count["bound"] for count in counts if count["bound"] is not None), default=None)
     drawn: list[tuple[int, str, str]] = []
     found: dict[str, str] = {}
@@ -72,7 +74,7 @@ def draw_sample(
         drawn += [(rank, name, text) for rank, name, text in told["drawn"] if bound is None or rank < bound]
         drawn = heapq.nsmallest(size, drawn)
         found |= told["wanted"]
-    documents, volume = (sum(count[key] for count in counts) for key in ("documents", "bytes"))
+    documents, volume = (sum(count[key] for count in counts) for key in ("documents", "bytes_in"))
     return Sample([Candidate(name, text) for _, name, text in drawn], found, documents, volume)
 
 
@@ -82,19 +84,20 @@ def _sample_part(
     limit, documents, volume, bound = limits[part.name], 0, 0, None
     held: list[tuple[int, str, str]] = []  # the largest rank first
     found: dict[str, str] = {}
-    for document in read_part(part):
-        documents += 1
-        volume += len(document.text.encode())
-        rank = priority(document.id, seed)
-        if document.id in wanted:
-            found[document.id] = document.text[:characters]
-        if len(held) < limit:
-            heapq.heappush(held, (-rank, document.id, document.text[:characters]))
-            continue
-        out = rank
-        if held and rank < -held[0][0]:
-            out = -heapq.heapreplace(held, (-rank, document.id, document.text[:characters]))[0]
-        bound = out if bound is None else min(bound, out)
+    with PartWriter(folder, part) as writer:  # of bad records only
+        for document in read_part(part, writer.bad):
+            documents += 1
+            volume += len(document.text.encode())
+            rank = priority(document.id, seed)
+            if document.id in wanted:
+                found[document.id] = document.text[:characters]
+            if len(held) < limit:
+                heapq.heappush(held, (-rank, document.id, document.text[:characters]))
+                continue
+            out = rank
+            if held and rank < -held[0][0]:
+                out = -heapq.heapreplace(held, (-rank, document.id, document.text[:characters]))[0]
+            bound = out if bound is None else min(bound, out)
     drawn = sorted((-rank, name, text) for rank, name, text in held)
     write_atomic(folder / "drawn" / f"{part.name}.json", json.dumps({"drawn": drawn, "wanted": found}))
-    return {"documents": documents, "bytes": volume, "bound": bound}
+    return writer.counts() | {"documents": documents, "bytes_in": volume, "bound": bound}

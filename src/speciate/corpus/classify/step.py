@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speciate.corpus.classify.held_out import judge_scores
-from speciate.corpus.classify.labels import HIGHEST, Label, write_questions
+from speciate.corpus.classify.labels import HIGHEST, Label, write_questions, write_questions_to_judge
 from speciate.corpus.classify.ordinal import load_topic
-from speciate.corpus.classify.rounds import Ranking, Schedule, suggest
+from speciate.corpus.classify.rounds import Ranking, Schedule, judged_pool, suggest, suggest_to_judge
 from speciate.corpus.classify.sampling import Candidate, Sample, priority
 from speciate.corpus.classify.threshold import Cut, cut_to_budget, read_scores, tokens_above
 from speciate.corpus.steps.engine import Engine, Progress, run_parts
@@ -32,7 +33,7 @@ from speciate.errors import Problem, UserError
 from speciate.storage import digest, file_digest, write_atomic
 
 OWN = ("topic.json", "sample", "labels.csv", "model.npz", "model.json", "scores", "classification.json", "to_label.csv",
-       "encoder")  # fmt: skip
+       "to_judge.csv", "encoder")  # fmt: skip
 BATCH = 1_000_000  # characters of text that are scored together
 HELD_OUT = 4  # one label in so many is held out, where the labels do not say which
 FEWEST_HELD_OUT = 10
@@ -88,13 +89,23 @@ def known_texts(sample: Sample, labels: Sequence[Label], where: str) -> Sample:
     return replace(sample, candidates=sample.candidates + added)
 
 
-def with_held_out(labels: Sequence[Label], seed: int = 0) -> list[Label]:
-    """The labels, about one in ``HELD_OUT`` of them held out unless some are already."""
+def with_held_out(labels: Sequence[Label], sample: Sequence[str] = (), seed: int = 0) -> tuple[list[Label], str]:
+    """The labels, some of them held out, and how those were drawn.
+
+    "by weight": as the labels say. "at random": where none say so, one in ``HELD_OUT`` of those that are the beginning
+    of ``sample``, ids in random order; labels given later, to texts that rank high, would flatter. "as given": of all,
+    where the labels do not begin so; nobody but their author knows what they are a sample of.
+    """
     if any(label.held_out for label in labels):
-        return list(labels)
-    chosen = [replace(label, held_out=priority(label.id, seed + 1) % HELD_OUT == 0) for label in labels]
-    enough = sum(label.held_out for label in chosen) >= FEWEST_HELD_OUT
-    return chosen if enough else list(labels)
+        return list(labels), "by weight"
+    known = {label.id for label in labels}
+    first = set(takewhile(known.__contains__, sample))
+    for among, drawn in ((first, "at random"), (known, "as given")):
+        held = {name for name in among if priority(name, seed + 1) % HELD_OUT == 0}
+        chosen = [replace(label, held_out=label.id in held) for label in labels]
+        if sum(label.held_out and label.score is not None for label in chosen) >= FEWEST_HELD_OUT:
+            return chosen, drawn
+    return list(labels), "none"
 
 
 def learn_topic(ranking: Ranking, labels: Sequence[Label], folder: Path, encoder: str | None = None) -> Path:
@@ -120,26 +131,47 @@ def learn_topic(ranking: Ranking, labels: Sequence[Label], folder: Path, encoder
 
 
 def assess(
-    model: Path, ranking: Ranking, labels: Sequence[Label], relevant_from: int, threshold: float, seed: int = 0
+    model: Path,
+    ranking: Ranking,
+    labels: Sequence[Label],
+    schedule: Schedule,
+    threshold: float,
+    drawn: str = "by weight",
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """What was labelled, and what the held-out labels say of the model's scores (None without any)."""
+    """What was labelled, and what the held-out labels say of the model's scores (None without any).
+
+    ``drawn`` is what ``with_held_out`` says of them: unless "as given", they tell of the end of the sample.
+    """
     told = sorted((x for x in labels if x.id in ranking.numbers), key=lambda label: ranking.numbers[label.id])
     held = [label for label in told if label.held_out and label.score is not None]
-    texts = [ranking.candidates[ranking.numbers[label.id]].text for label in held]
     learned = Counter(label.score for label in told if not label.held_out and label.score is not None)
     scorer = _scorer(str(model.resolve()), model_digest(model))
+    judged = None
+    if held:
+        texts = [ranking.candidates[ranking.numbers[label.id]].text for label in held]
+        pool_of = judged_pool(ranking, schedule)
+        others = ranking.candidates[pool_of.start : pool_of.stop] if drawn != "as given" else []
+        pool = scorer([each.text for each in others]) if others else None
+        judged = {"drawn": drawn}
+        judged |= judge_scores(scorer(texts), held, schedule.relevant_from, threshold, seed, pool)
     return {
         "grades": {str(grade): learned.get(grade, 0) for grade in range(HIGHEST + 1)},
         "untold": sum(label.score is None for label in told),
         "unknown_ids": len(labels) - len(told),
-        "relevant_from": relevant_from,
-        "held_out": judge_scores(scorer(texts), held, relevant_from, threshold, seed) if held else None,
+        "relevant_from": schedule.relevant_from,
+        "held_out": judged,
     }
 
 
-def write_suggestions(folder: Path, ranking: Ranking, labels: Sequence[Label], schedule: Schedule) -> None:
-    """``to_label.csv``: the texts of a further round."""
+def write_suggestions(
+    folder: Path, ranking: Ranking, labels: Sequence[Label], schedule: Schedule, to_judge: bool, seed: int = 0
+) -> None:
+    """``to_label.csv``: the texts of a further round. ``to_judge.csv``, where asked for: texts to judge by."""
     write_questions(folder / "to_label.csv", [(each.id, each.text) for each in suggest(ranking, labels, schedule)])
+    if to_judge:
+        drawn = suggest_to_judge(ranking, labels, schedule, seed)
+        write_questions_to_judge(folder / "to_judge.csv", [(each.id, each.text, weight) for each, weight in drawn])
 
 
 def score_corpus(
@@ -149,13 +181,14 @@ def score_corpus(
     tokens: Tokens,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    most_bad: float | None = 0.01,
 ) -> list[Path]:
     """Score and tokens of every document, in a file per part; ``model`` is a model.npz or the folder of an encoder."""
     identity = model_digest(model)
     asked = {"step": "score", "input": describe(parts), "model": identity, "tokens": tokens.told}
     own = folder / "scores" / digest(asked)[:12]
     work = partial(_score_part, model=str(model.resolve()), identity=identity, tokens=tokens)
-    run_parts(work, parts, own, asked, engine, progress)
+    run_parts(work, parts, own, asked, engine, progress, most_bad)
     return [_scores_file(own, part) for part in parts]
 
 
@@ -168,8 +201,13 @@ def keep_topic(
     budget: float | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    most_bad: float | None = 0.01,
+    rejected_text: bool = False,
 ) -> dict[str, Any]:
-    """Write the documents that score at least ``threshold``, or the best ones up to ``budget`` tokens; the report."""
+    """Write the documents that score at least ``threshold``, or the best ones up to ``budget`` tokens; the report.
+
+    Of the others, ids and scores, and what they say only with ``rejected_text``: of a rare topic they are the corpus.
+    """
     assert (threshold is None) != (budget is None)
     if budget is None:
         assert threshold is not None
@@ -177,9 +215,10 @@ def keep_topic(
     else:
         cut, _ = cut_to_budget(files, budget)
     scores = str(files[0].parent.resolve())
-    work = partial(_keep_part, scores=scores, cut=cut)
-    asked = {**request, "threshold": threshold, "budget_tokens": budget, "scores": Path(scores).name}
-    report = run_step("classify", work, parts, folder, asked, engine, progress, own=OWN)
+    work = partial(_keep_part, scores=scores, cut=cut, rejected_text=rejected_text)
+    asked = {**request, "threshold": threshold, "budget_tokens": budget, "scores": Path(scores).name,
+             "rejected_text": rejected_text}  # fmt: skip
+    report = run_step("classify", work, parts, folder, asked, engine, progress, most_bad, OWN)
     documents, kept_tokens = tokens_above(files, cut)
     assert documents == report["kept"], "the counts of the scores and of what is written"
     return report | {"threshold": cut.score, "tokens_kept": kept_tokens, "budget_tokens": budget}
@@ -229,17 +268,20 @@ def _tokenizer(name: str) -> Any:
 def _score_part(part: Part, folder: Path, model: str, identity: str, tokens: Tokens) -> dict[str, Any]:
     scorer = _scorer(model, identity)
     columns: list[list[NDArray[Any]]] = [[], [], []]
-    for batch in batches(read_part(part), BATCH):
-        texts = [document.text for document in batch]
-        columns[0].append(scorer(texts))
-        columns[1].append(_count_tokens(texts, tokens))
-        columns[2].append(np.array([priority(document.id, 0) for document in batch], np.uint64))
+    volume = 0
+    with PartWriter(folder, part) as out:  # of bad records only
+        for batch in batches(read_part(part, out.bad), BATCH):
+            texts = [document.text for document in batch]
+            columns[0].append(scorer(texts))
+            columns[1].append(_count_tokens(texts, tokens))
+            columns[2].append(np.array([priority(document.id, 0) for document in batch], np.uint64))
+            volume += sum(len(text.encode()) for text in texts)
     kinds = (np.float32, np.int64, np.uint64)
     whole = [np.concatenate([np.zeros(0, kind), *held]) for kind, held in zip(kinds, columns, strict=True)]
     held = io.BytesIO()
     np.savez_compressed(held, score=whole[0].astype(np.float32), tokens=whole[1], rank=whole[2])
     write_atomic(_scores_file(folder, part), held.getvalue())
-    return {"documents": len(whole[0]), "tokens": int(whole[1].sum())}
+    return out.counts() | {"documents": len(whole[0]), "bytes_in": volume, "tokens": int(whole[1].sum())}
 
 
 def _count_tokens(texts: Sequence[str], tokens: Tokens) -> NDArray[np.int64]:
@@ -252,7 +294,7 @@ def _count_tokens(texts: Sequence[str], tokens: Tokens) -> NDArray[np.int64]:
     return np.array(counts, np.int64)
 
 
-def _keep_part(part: Part, folder: Path, scores: str, cut: Cut) -> dict[str, Any]:
+def _keep_part(part: Part, folder: Path, scores: str, cut: Cut, rejected_text: bool) -> dict[str, Any]:
     told = read_scores(_scores_file(Path(scores), part))
     kept = cut.keeps(told)
     with PartWriter(folder, part, {"score": "float"}) as out:
@@ -261,5 +303,5 @@ def _keep_part(part: Part, folder: Path, scores: str, cut: Cut) -> dict[str, Any
                 out.keep(document, score=score)
             else:
                 detail = f"its score is {score:.2f}, kept are those from {cut.score:.2f}"
-                out.reject(document, "off topic", detail, score=score)
+                out.reject(document, "off topic", detail, rejected_text, score=score)
     return out.counts(tokens=int(told.tokens.sum()), tokens_kept=int(told.tokens[kept].sum()))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,33 @@ from numpy.typing import NDArray
 from speciate.corpus.clean.contamination import Question
 from speciate.corpus.clean.near_duplicates import ORDERS
 from speciate.corpus.clean.parts import Checks, Survey
-from speciate.corpus.clean.same_text import Repeats, alike_by_check, alike_by_sketch, find_repeats
+from speciate.corpus.clean.same_text import Repeats, alike_by_check, find_repeats, met
+from speciate.corpus.clean.shingles import TrueSimilarity, ask, shingle_part
+from speciate.corpus.steps.engine import Engine, Progress, run_parts
 from speciate.corpus.steps.parts import Part
 from speciate.storage import canonical_json, write_atomic
 
 SHOWN = 5  # documents named of a question
 
 
-def settle(parts: Sequence[Part], found: Path, checks: Checks) -> None:
-    """Find repeats among the documents that passed, in order, and leave for each part what its documents repeat."""
+def settle(
+    parts: Sequence[Part],
+    found: Path,
+    checks: Checks,
+    request: Mapping[str, Any] | None = None,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Find repeats among the documents that passed, in order, and leave for each part what its documents repeat.
+
+    Documents that may be near duplicates are read again, a part at a time on any engine, to count what they share.
+    """
     surveys = [Survey(found, part) for part in parts]
     if not checks.columns:
         return
     sizes = [_size(survey.file("prints", "u8")) // (8 * checks.columns) for survey in surveys]
     alive = np.ones(sum(sizes), bool)
+    begins = np.concatenate(([0], np.cumsum(sizes)))
     found_of: list[tuple[str, Repeats]] = []
     if checks.exact:
         halves = np.concatenate([survey.column(1, checks).read() for survey in surveys])
@@ -38,9 +51,12 @@ def settle(parts: Sequence[Part], found: Path, checks: Checks) -> None:
         sketches = _together([survey.file("sketches", "u1") for survey in surveys], found / "sketches.u1")
         numbers = range(checks.columns - checks.near.bands, checks.columns)
         bands = [[survey.column(number, checks) for survey in surveys] for number in numbers]
-        repeats = find_repeats(bands, alive, alike_by_sketch(sketches), checks.near.similarity)
+        ask(surveys, begins, met(bands, alive))
+        run_parts(partial(shingle_part, near=checks.near), parts, found / "shingled", request or {}, engine, progress)
+        alike = TrueSimilarity(surveys, begins, sketches, checks.near.similarity)
+        repeats = find_repeats(bands, alive, alike, checks.near.similarity)
         found_of.append(("near duplicate", repeats))
-    _write(surveys, np.concatenate(([0], np.cumsum(sizes))), found_of)
+    _write(surveys, begins, found_of)
 
 
 def _size(file: Path) -> int:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate.corpus.clean.near_duplicates import NONE, similarity
+from speciate.corpus.clean.near_duplicates import NONE
 
 AT_ONCE = 20_000_000  # fingerprints sorted at a time (500 MB)
 COMPARED = 100_000  # sketches compared at a time
-TRIES = 16  # firsts of one group; documents that are like none of these meet in other bands
+TRIES = 64  # firsts of one group; documents that are like none of these meet in other bands
 Numbers = NDArray[np.int64]
 Alike = Callable[[Numbers, Numbers], NDArray[np.float64]]  # similarity of documents by number
 
@@ -76,6 +76,15 @@ def find_repeats(
     which, of, how = (np.concatenate(each) for each in zip(*found, strict=True))
     order = np.argsort(which)
     return Repeats(which[order], of[order], how[order])
+
+
+def met(bands: Sequence[Sequence[Column]], alive: NDArray[np.bool_], at_once: int = AT_ONCE) -> NDArray[np.bool_]:
+    """Which documents share the number of a band with another: all that ``find_repeats`` may compare."""
+    found = np.zeros(alive.size, bool)
+    for columns in bands:
+        for _, numbers in _passes(columns, alive, at_once):
+            found[numbers] = True
+    return found
 
 
 def _edges(
@@ -151,11 +160,6 @@ def _dropped(
             gone.add(one)
             chosen.append(at)
     return later[chosen], earlier[chosen], how[chosen]
-
-
-def alike_by_sketch(sketches: NDArray[np.uint8]) -> Alike:
-    """Similarity from the sketches of all documents (a file mapped into memory will do)."""
-    return lambda one, other: similarity(sketches[one], sketches[other])
 
 
 def alike_by_check(checks: NDArray[np.uint64]) -> Alike:

@@ -1,8 +1,9 @@
 """The step ``clean``: documents that break a rule, are of another language, hold questions of an evaluation, or
 repeat one before them go to ``rejected/`` with the reason; the others are kept.
 
-Two passes over the text. The first judges every document by itself and leaves fingerprints of those that pass; then
-repeats are found, in the order of documents; the second pass writes. Both do a part at a time, anywhere.
+Passes over the text. The first judges every document by itself and leaves fingerprints of those that pass; those that
+may nearly repeat another are read again, to count; then repeats are found, in the order of documents; the last pass
+writes. Each does a part at a time, anywhere.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ def clean(
     told = _prepare(questions, cleaning.run, found)
     checks = Checks(cleaning.rules, cleaning.languages, cleaning.exact, cleaning.near, bool(questions))
     survey = partial(survey_part, checks=checks)
-    run_parts(survey, parts, found, request, engine, _share(progress, 0.0, 0.7, "judged"), most_bad)
-    settle(parts, found, checks)
+    run_parts(survey, parts, found, request, engine, _share(progress, 0.0, 0.65, "judged"), most_bad)
+    settle(parts, found, checks, request, engine, _share(progress, 0.65, 0.7, "compared"))
     results = run_parts(write_part, parts, folder, request, engine, _share(progress, 0.7, 1.0, "written"), most_bad)
     told |= write_hits(parts, found, questions, folder / CONTAMINATION)
     report = finish(folder, request, [results[0] | told, *results[1:]], time.monotonic() - started)

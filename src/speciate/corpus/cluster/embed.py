@@ -59,8 +59,9 @@ class TfidfSvd:
         """(texts, dimensions) float32 of length 1; the zero vector where no word is known."""
         if not texts:
             return np.zeros((0, self.dimensions), np.float32)
-        rows = weigh(_counter(self.vocabulary).transform(texts), self.idf)
-        return unit(np.asarray(rows @ np.ascontiguousarray(self.components.T), np.float32))
+        rows = weigh(_counter(self).transform(texts), self.idf)
+        words = np.unique(rows.indices)  # only their columns: copying all takes longer than to route a text
+        return unit(np.asarray(rows[:, words] @ np.ascontiguousarray(self.components.T[words]), np.float32))
 
     def told(self) -> dict[str, Any]:
         """What it is and reads."""
@@ -120,11 +121,12 @@ def unit(vectors: Vectors) -> Vectors:
 
 
 @lru_cache(maxsize=4)
-def _counter(vocabulary: tuple[str, ...]) -> Any:
+def _counter(embedding: TfidfSvd) -> Any:
+    """Kept by the embedding, as the hash of a hundred thousand words takes as long as to count some."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    return CountVectorizer(token_pattern=WORDS, vocabulary={word: at for at, word in enumerate(vocabulary)},
-                           dtype=np.float32)  # fmt: skip
+    words = {word: at for at, word in enumerate(embedding.vocabulary)}
+    return CountVectorizer(token_pattern=WORDS, vocabulary=words, dtype=np.float32)
 
 
 def save_arrays(path: Path, **arrays: Any) -> None:

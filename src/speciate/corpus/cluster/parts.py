@@ -121,6 +121,12 @@ def read_vectors(work: Path, part: Part) -> tuple[Vectors, NDArray[np.bool_]]:
     return held["vectors"], held["held_out"]
 
 
+def read_held_out(work: Path, part: Part) -> NDArray[np.bool_]:
+    """(windows) of a part, whether they are held out."""
+    held: NDArray[np.bool_] = load_arrays(work / "vectors" / f"{part.name}.npz", "held_out")["held_out"]
+    return held
+
+
 def embedding_of(kind: str, file: Path) -> Embedding:
     """TF-IDF from its file, or a sentence model; loaded once by each process."""
     if kind == TFIDF:
@@ -152,7 +158,7 @@ class Labels:
     def read(cls, parts: Sequence[Part], work: Path) -> Self:
         """What stands in ``work/``."""
         labels = {part.name: load_arrays(labels_file(work, part), "labels")["labels"] for part in parts}
-        held = {part.name: load_arrays(work / "vectors" / f"{part.name}.npz", "held_out")["held_out"] for part in parts}
+        held = {part.name: read_held_out(work, part) for part in parts}
         return cls(labels, held)
 
     def sizes(self, clusters: int, held_out: bool) -> NDArray[np.int64]:

@@ -18,7 +18,8 @@ from speciate.errors import Problem, UserError
 BUCKETS = 1 << 18  # of hashed words and pairs of words
 TERMS = r"(?u)\b\w+\b|[^\w\s]"
 LENGTHS = (8, 256)  # tokens of the second prefix of each text, log-uniform between these
-EPOCHS, BATCH, STEP = 2, 512, 0.3
+EPOCHS, STEP = 2, 0.3
+BATCH, LEAST_BATCH, BATCHES = 512, 32, 80  # prefixes: few are shared among that many steps, as 2 steps learn little
 SOFT = 0.1  # hard labels route .5 to 1 percent less right, as which side of a border a text stands on is chance
 
 # The text of a task that routes it (paper 001, table 3).
@@ -136,11 +137,12 @@ def _descend(features: Any, targets: Vectors, rng: np.random.Generator) -> tuple
     (count, width), clusters = features.shape, targets.shape[1]
     weights, squares = np.zeros((width, clusters), np.float32), np.full((width, clusters), 1e-8, np.float32)
     bias, bias_squares = np.zeros(clusters, np.float32), np.full(clusters, 1e-8, np.float32)
-    batches = -(-count // BATCH)
+    size = min(BATCH, max(LEAST_BATCH, count // BATCHES))
+    batches = -(-count // size)
     for epoch in range(EPOCHS):
         order = rng.permutation(count)
         for number in range(batches):
-            chosen = order[number * BATCH : (number + 1) * BATCH]
+            chosen = order[number * size : (number + 1) * size]
             rows = features[chosen]
             wrong = _softmax(rows @ weights + bias) - targets[chosen]
             touched = np.unique(rows.indices)

@@ -29,6 +29,7 @@ from speciate.corpus.cluster.parts import (
     embed_part,
     embedding_of,
     labels_file,
+    read_held_out,
     read_sample,
     read_vectors,
     sample_part,
@@ -187,27 +188,42 @@ def _embedding(folder: Path, sample: Sample, options: ClusterOptions) -> Embeddi
 def _clusters(parts: Sequence[Part], folder: Path, options: ClusterOptions) -> BalancedKMeans:
     """Fitted on the windows that are not held out, or on every n-th of them where they are very many.
 
-    Writes the label of every window too: of those fitted the balanced one, of others by price.
+    Writes the label of every window too: of those fitted the balanced one, of others by price. Vectors are held of
+    one part at a time; those fitted lie in a file mapped into memory.
     """
     file, work = folder / "clusters.npz", folder / "work"
     if not file.exists():
-        held = [read_vectors(work, part) for part in parts]
-        count = sum(int((~out).sum()) for _, out in held)
+        held = [read_held_out(work, part) for part in parts]
+        count = sum(int((~out).sum()) for out in held)
         if count < options.clusters:
             fix = "give more text, or ask for fewer clusters, shorter windows or a smaller share held out"
             raise UserError(Problem(f"{count:,} windows for {options.clusters:,} clusters", "the text", fix))
         every = -(-count // MOST_FITTED)
-        fitted = [np.flatnonzero(~out)[::every] for _, out in held]
-        chosen = np.concatenate([np.asarray(vectors)[rows] for (vectors, _), rows in zip(held, fitted, strict=True)])
-        model = fit_balanced_kmeans(chosen, options.clusters, seed=options.seed)
+        fitted = [np.flatnonzero(~out)[::every] for out in held]
+        model = fit_balanced_kmeans(_gathered(parts, work, fitted), options.clusters, seed=options.seed)
         assert model.labels is not None
         exact = iter(np.split(model.labels, np.cumsum([len(rows) for rows in fitted])[:-1]))
-        for part, (vectors, _), rows in zip(parts, held, fitted, strict=True):
+        for part, rows in zip(parts, fitted, strict=True):
+            vectors, _ = read_vectors(work, part)
             labels = model.assign(vectors) if len(vectors) else np.zeros(0, np.int32)
             labels[rows] = next(exact)
             save_arrays(labels_file(work, part), labels=labels.astype(np.int32))
         model.save(file)
     return BalancedKMeans.load(file)
+
+
+def _gathered(parts: Sequence[Part], work: Path, rows: Sequence[NDArray[np.int64]]) -> Vectors:
+    """These rows of the vectors of each part, as one file mapped into memory."""
+    file, done, out = work / "fitted.npy", 0, None
+    for part, chosen in zip(parts, rows, strict=True):
+        vectors, _ = read_vectors(work, part)
+        if out is None:
+            out = np.lib.format.open_memmap(file, "w+", np.float32, (sum(map(len, rows)), vectors.shape[1]))
+        out[done : done + len(chosen)] = vectors[chosen]
+        done += len(chosen)
+    del out  # written
+    found: Vectors = np.load(file, mmap_mode="r")
+    return found
 
 
 def _router(folder: Path, found: _Found) -> Router:

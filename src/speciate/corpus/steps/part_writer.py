@@ -44,9 +44,9 @@ class PartWriter:
         self._counts["kept"] += 1
         self._counts["bytes_out"] += size
 
-    def reject(self, document: Document, reason: str, detail: str, **added: Any) -> None:
-        """Put a document aside: the short name of the rule, and a sentence."""
-        self._add(self._rejected, document, added | {"reason": reason, "detail": detail})
+    def reject(self, document: Document, reason: str, detail: str, with_text: bool = True, **added: Any) -> None:
+        """Put a document aside: the short name of the rule, and a sentence. Without text only its id and source."""
+        self._add(self._rejected, document, added | {"reason": reason, "detail": detail}, with_text)
         self._reasons[reason] += 1
 
     def counts(self, **own: Any) -> dict[str, Any]:
@@ -55,11 +55,11 @@ class PartWriter:
         rejected, bad = dict(sorted(self._reasons.items())), dict(sorted(self.bad.reasons.items()))
         return {**numbers, "rejected": rejected, "bad": bad, "bytes_bad": self.bad.lost_bytes, **own}
 
-    def _add(self, table: _Table, document: Document, added: Mapping[str, Any]) -> int:
+    def _add(self, table: _Table, document: Document, added: Mapping[str, Any], with_text: bool = True) -> int:
         size = len(document.text.encode())
-        meta = None if not document.meta else meta_json(document.meta)
-        row = {"id": document.id, "text": document.text, "source": document.source, "meta": meta}
-        table.add(row | dict(added), size + (len(meta) if meta else 0) + 100)
+        meta = meta_json(document.meta) if document.meta and with_text else None
+        row = {"id": document.id, "text": document.text if with_text else None, "source": document.source, "meta": meta}
+        table.add(row | dict(added), size * with_text + (len(meta) if meta else 0) + 100)
         self._counts["documents"] += 1
         self._counts["bytes_in"] += size
         return size

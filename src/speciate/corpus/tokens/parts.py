@@ -37,13 +37,25 @@ class Source:
         return file == self.place or Path(file).resolve().is_relative_to(self.place)
 
 
+@dataclass(frozen=True)
+class Fields:
+    """Fields of the documents that say to which domain each belongs, and whether it is held out."""
+
+    domain: str | None = None
+    held_out: str | None = None
+
+
 @dataclass
 class Unit:
-    """Consecutive documents of one source in one domain: ``name`` is the id of the first."""
+    """Consecutive documents of one source in one domain: ``name`` is the id of the first.
+
+    ``held_out`` is None where the documents do not say.
+    """
 
     domain: str
     name: str
     source: str
+    held_out: bool | None = None
     tokens: int = 0
     size: int = 0  # bytes of text
     documents: int = 0
@@ -58,22 +70,22 @@ class Unit:
 
     def row(self) -> list[Any]:
         """As JSON has it."""
-        return [self.domain, self.name, self.tokens, self.size, self.documents, self.hash.hexdigest()]
+        return [self.domain, self.name, self.tokens, self.size, self.documents, self.hash.hexdigest(), self.held_out]
 
 
 def tokenize_part(
     part: Part,
     folder: Path,
     origins: tuple[Source, ...],
-    domain_field: str | None,
+    fields: Fields,
     end: int,
     dtype: str,
     block: int,
 ) -> dict[str, Any]:
     """Write ``tokens/<part>.bin``: ids of all documents in order, ``end`` after each; returns counts and "units".
 
-    A unit ends with its source, its domain, or after ``block`` bytes. Raises ``UserError`` for a document without
-    ``domain_field``.
+    A unit ends with its source, its domain, where held-out text begins or ends, or after ``block`` bytes. Raises
+    ``UserError`` for a document without one of the ``fields``.
     """
     encoder = _encoder(folder / "tokenizer.json", file_digest(folder / "tokenizer.json"))
     file = folder / TOKENS / f"{part.name}.bin"
@@ -81,12 +93,14 @@ def tokenize_part(
     written = file.with_suffix(".tmp")
     units: list[Unit] = []
     with PartWriter(folder, part) as out, written.open("wb") as ids_file:
-        for batch in _batches(_documents(part, origins, domain_field, out.bad)):
+        for batch in _batches(_documents(part, origins, fields.domain, out.bad)):
             encoded = encoder.encode([document.text for _, document in batch])
             for (domain, document), ids in zip(batch, encoded, strict=True):
+                held = is_held_out(document, fields.held_out) if fields.held_out else None
                 last = units[-1] if units else None
-                if last is None or (last.domain, last.source) != (domain, document.source) or last.size >= block:
-                    units.append(Unit(domain, document.id, document.source))
+                kind = (domain, document.source, held)
+                if last is None or (last.domain, last.source, last.held_out) != kind or last.size >= block:
+                    units.append(Unit(domain, document.id, document.source, held))
                 units[-1].add(document.text.encode(), len(ids) + 1)
                 ids_file.write(np.append(ids, np.uint32(end)).astype(dtype).tobytes())
     written.replace(file)
@@ -102,9 +116,18 @@ def domain_name(value: Any, name: str) -> str:
     """The domain that a field's value stands for: text as it is, a number after the field's name.
 
     >>> domain_name("law", "topic"), domain_name(7, "cluster")
-    ('law', 'cluster-7')
+    ('law', 'cluster-07')
     """
-    return value if isinstance(value, str) else f"{name}-{value}"
+    return value if isinstance(value, str) else f"{name}-{value:02}"
+
+
+def is_held_out(document: Document, name: str) -> bool:
+    """Whether a field says that a document is held out. Raises ``UserError`` unless it says true or false."""
+    value = (document.meta or {}).get(name)
+    if not isinstance(value, bool):
+        fix = "give each document true or false there, as corpus cluster does, or another --held-out-field"
+        raise UserError(Problem(f"no true or false in field {name!r} (it is {value!r})", document.id, fix))
+    return value
 
 
 def _documents(

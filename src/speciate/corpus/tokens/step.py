@@ -21,7 +21,7 @@ from speciate.corpus.steps.engine import Engine, Progress, run_parts
 from speciate.corpus.steps.parts import PART_BYTES, Part, cut, describe, read_part
 from speciate.corpus.steps.text_folder import begin, finish
 from speciate.corpus.tokens.byte_pairs import train_byte_pairs
-from speciate.corpus.tokens.parts import NAME, TOKENS, Source, tokenize_part
+from speciate.corpus.tokens.parts import NAME, TOKENS, Fields, Source, is_held_out, tokenize_part
 from speciate.corpus.tokens.shards import read_manifest
 from speciate.corpus.tokens.token_shards import join_parts
 from speciate.corpus.tokens.tokenizer import check_size, end_of_text_id, id_count, load_tokenizer
@@ -39,7 +39,8 @@ class Tokenizing:
 
     ``tokenizer`` is a tokenizer.json or a folder with one; without it, ``vocabulary`` entries are trained on
     ``sample_bytes`` of the input, as much of each domain. About ``held_out_share`` of a domain's bytes is held out.
-    ``domain_field`` names a field of each document, as "cluster", whose value is its domain.
+    ``domain_field`` names a field of each document, as "cluster", whose value is its domain; ``held_out_field`` one, as
+    "held_out", that is true of the documents to hold out: exactly those are, then, and the tokenizer does not see them.
     """
 
     tokenizer: str | Path | None = None
@@ -48,6 +49,7 @@ class Tokenizing:
     held_out_share: float = 0.01
     seed: int = 0
     domain_field: str | None = None
+    held_out_field: str | None = None
     text_field: str = "text"
     part_bytes: float = PART_BYTES
 
@@ -76,11 +78,12 @@ def tokenize_corpus(
     origins = tuple(Source(_place(given), domain) for given, domain in sources.items())
     tokenizer = _tokenizer(parts, origins, out, how, digest(asked), progress)
     end = end_of_text_id(tokenizer, Path(how.tokenizer) if how.tokenizer else None)
+    fields = Fields(how.domain_field, how.held_out_field)
     least, over, most = BLOCK
     work = partial(
         tokenize_part,
         origins=origins,
-        domain_field=how.domain_field,
+        fields=fields,
         end=end,
         dtype="<u2" if id_count(tokenizer) <= 1 << 16 else "<u4",
         block=max(least, min(most, asked["input"]["bytes"] // over)),
@@ -89,7 +92,8 @@ def tokenize_corpus(
     results = run_parts(work, parts, out, identity, engine, progress, most_bad)
     if progress is not None:
         progress("joining", 1.0)
-    join_parts(parts, results, out, (how.held_out_share, how.seed), (id_count(tokenizer), end), asked)
+    rule = None if how.held_out_field else (how.held_out_share, how.seed)
+    join_parts(parts, results, out, rule, (id_count(tokenizer), end), asked)
     report = finish(out, asked, results, time.monotonic() - started)
     shutil.rmtree(out / TOKENS, ignore_errors=True)
     return report | {"done_before": False}
@@ -115,7 +119,10 @@ def _request(sources: Mapping[str, str], how: Tokenizing) -> dict[str, Any]:
         problems += error.problems
     if problems:
         raise UserError(problems)
-    told = {"held_out_share": how.held_out_share, "seed": how.seed, "domain_field": how.domain_field}
+    told: dict[str, Any] = {"held_out_share": how.held_out_share, "seed": how.seed}
+    if how.held_out_field is not None:
+        told = {"held_out_field": how.held_out_field}
+    told["domain_field"] = how.domain_field
     return {"domains": sorted(map(list, _named(sources))), "vocabulary": vocabulary, **told}
 
 
@@ -139,7 +146,8 @@ def _tokenizer(
     if how.tokenizer is None:
         if progress is not None:
             progress("training the tokenizer", 0.0)
-        tokenizer = train_byte_pairs(sample(parts, origins, how.sample_bytes), how.vocabulary)
+        text = sample(parts, origins, how.sample_bytes, how.held_out_field)
+        tokenizer = train_byte_pairs(text, how.vocabulary)
     else:
         tokenizer = load_tokenizer(Path(how.tokenizer))
     write_atomic(file, tokenizer.to_str(pretty=True))
@@ -147,7 +155,9 @@ def _tokenizer(
     return load_tokenizer(file)
 
 
-def sample(parts: list[Part], origins: tuple[Source, ...], size: float) -> Iterator[str]:
+def sample(
+    parts: list[Part], origins: tuple[Source, ...], size: float, held_out_field: str | None = None
+) -> Iterator[str]:
     """Text to train a tokenizer on: as many bytes of every domain, from parts all over it.
 
     Where domains stand in a field of the documents, they count as one here.
@@ -164,6 +174,8 @@ def sample(parts: list[Part], origins: tuple[Source, ...], size: float) -> Itera
         for number, alone in enumerate(chosen):
             share = left / (len(chosen) - number)  # what a short piece leaves goes to those after it
             for document in read_part(alone):
+                if held_out_field is not None and is_held_out(document, held_out_field):
+                    continue
                 yield document.text
                 used = len(document.text.encode())
                 left, share = left - used, share - used

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,26 +20,41 @@ from speciate.storage import canonical_json, digest, file_digest, write_atomic
 
 SPLITS = ("train", "held_out")
 COPIED = 1 << 24  # bytes at a time
+Results = Sequence[Mapping[str, Any]]  # of the parts, with the rows of their units
+HeldOut = Callable[[list[Any]], bool]  # of a unit's row
+_NO_TEXT = Problem("no text found", "the input", "add text, or name its field")
 
 
 def join_parts(
     parts: Sequence[Part],
-    results: Sequence[Mapping[str, Any]],
+    results: Results,
     folder: Path,
-    held_out: tuple[float, int],
+    held_out: tuple[float, int] | None,
     tokenizer: tuple[int, int],
     request: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write shards, lists of units and, last, manifest.json; returns the manifest.
 
-    ``held_out`` is (share, seed), ``tokenizer`` (number of ids, id that ends a text). Raises ``UserError`` naming every
-    domain without text to train on or to hold out.
+    ``held_out`` is (share, seed), or None where the units say it; ``tokenizer`` (number of ids, id that ends a text).
+    Raises ``UserError`` naming every domain without text to train on or to hold out.
     """
     vocabulary, end = tokenizer
     dtype = "<u2" if vocabulary <= 1 << 16 else "<u4"
+    held = _marked(results) if held_out is None else _chosen(results, *held_out)
+    domains = sorted({unit[0] for result in results for unit in result["units"]})
+    entries = {domain: _write_domain(domain, parts, results, folder, held, dtype) for domain in domains}
+    told = {"sha256": file_digest(folder / "tokenizer.json"), "vocab_size": vocabulary, "end_of_text": end}
+    manifest: dict[str, Any] = {"format": FORMAT, "domains": entries, "tokenizer": told}
+    manifest |= {"request": dict(request), "request_digest": digest(dict(request)), "digest": corpus_digest(manifest)}
+    write_atomic(folder / "manifest.json", canonical_json(manifest))
+    return manifest
+
+
+def _chosen(results: Results, share: float, seed: int) -> HeldOut:
+    """Units held out by their sizes."""
     sizes: dict[str, dict[str, int]] = {}
     for result in results:
-        for domain, name, _, size, _, _ in result["units"]:
+        for domain, name, _, size, *_ in result["units"]:
             of_domain = sizes.setdefault(domain, {})
             of_domain[name] = of_domain.get(name, 0) + size
     problems = [
@@ -48,18 +63,29 @@ def join_parts(
         for domain, units in sorted(sizes.items()) if len(units) < 2
     ]  # fmt: skip
     if problems or not sizes:
-        raise UserError(problems or Problem("no text found", "the input", "add text, or name its field"))
-    chosen = {domain: choose_held_out(units, *held_out) for domain, units in sizes.items()}
-    entries = {domain: _write_domain(domain, parts, results, folder, chosen[domain], dtype) for domain in sorted(sizes)}
-    told = {"sha256": file_digest(folder / "tokenizer.json"), "vocab_size": vocabulary, "end_of_text": end}
-    manifest: dict[str, Any] = {"format": FORMAT, "domains": entries, "tokenizer": told}
-    manifest |= {"request": dict(request), "request_digest": digest(dict(request)), "digest": corpus_digest(manifest)}
-    write_atomic(folder / "manifest.json", canonical_json(manifest))
-    return manifest
+        raise UserError(problems or _NO_TEXT)
+    chosen = {domain: choose_held_out(units, share, seed) for domain, units in sizes.items()}
+    return lambda unit: unit[1] in chosen[unit[0]]
+
+
+def _marked(results: Results) -> HeldOut:
+    """Units held out because a field of their documents says so."""
+    found: dict[str, set[bool]] = {}
+    for result in results:
+        for domain, *_, held in result["units"]:
+            found.setdefault(domain, set()).add(held)
+    problems = [
+        Problem("all of it is held out" if True in held else "none of its text is held out", f"domain {domain}",
+                "give it more text, or hold out another share")
+        for domain, held in sorted(found.items()) if len(held) < 2
+    ]  # fmt: skip
+    if problems or not found:
+        raise UserError(problems or _NO_TEXT)
+    return lambda unit: bool(unit[-1])
 
 
 def _write_domain(
-    domain: str, parts: Sequence[Part], results: Sequence[Mapping[str, Any]], folder: Path, held: set[str], dtype: str
+    domain: str, parts: Sequence[Part], results: Results, folder: Path, held: HeldOut, dtype: str
 ) -> dict[str, Any]:
     """A domain's shards and its list of units; returns its entry in the manifest."""
     rows: list[list[Any]] = []
@@ -70,9 +96,10 @@ def _write_domain(
                 continue
             with (folder / TOKENS / f"{part.name}.bin").open("rb") as file:
                 at = 0
-                for owner, name, tokens, size, documents, sha256 in result["units"]:
+                for unit in result["units"]:
+                    owner, name, tokens, size, documents, sha256, _ = unit
                     if owner == domain:
-                        split = SPLITS[name in held]
+                        split = SPLITS[held(unit)]
                         shard = held_out if split == "held_out" else train
                         shard.copy(file, at, tokens * width)
                         shard.count(tokens, size, documents)

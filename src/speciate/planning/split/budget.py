@@ -60,11 +60,13 @@ def budget_of(fitted: Fitted, params: float, total: float, domains: int, level: 
 
     Grids of the seed's share hold both ends and are dense near them; each draw's best point is set by a parabola.
     """
-    seed = best_seed(fitted.full, params, total, domains)
+    unit = fitted.unit
+    seed = min(best_seed(fitted.full, params, total / unit, domains) * unit, total)
     value, slopes = fitted.losses(params, np.array([seed, total]), np.array([total - seed, 0.0]).clip(0) / domains)
     directions = np.stack([slopes[0], slopes[1], slopes[1] - slopes[0]])
-    plain = Budget(params, total, domains, seed, float(value[0]), float(value[1]),
-                   splitting_point(fitted.full, params, domains), None, None, None, None, None, directions)  # fmt: skip
+    point = splitting_point(fitted.full, params, domains) * unit
+    plain = Budget(params, total, domains, seed, float(value[0]), float(value[1]), point,
+                   None, None, None, None, None, directions)  # fmt: skip
     wide = fitted.widened(directions, level)
     if wide.moves is None:
         return plain

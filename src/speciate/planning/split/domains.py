@@ -136,8 +136,8 @@ def polished(fits: Sequence[Fitted], weights: Array, params: float, total: float
 
     def loss(shares: Array) -> float:
         kept = np.clip(shares, 0.0, 1.0) * total
-        each = [SPLIT.predict(one.full, {"params": [params], "seed_tokens": [kept[0]],
-                                         "tokens": [max(kept[k + 1], 1e-9 * total)]})[0]
+        each = [SPLIT.predict(one.full, {"params": [params], "seed_tokens": [kept[0] / one.unit],
+                                         "tokens": [max(kept[k + 1], 1e-9 * total) / one.unit]})[0]
                 for k, one in enumerate(fits)]  # fmt: skip
         return float(weights @ np.array(each))
 

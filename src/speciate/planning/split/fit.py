@@ -24,9 +24,10 @@ from speciate.fitting.solve import solve, solve_batch
 from speciate.fitting.space import from_free, to_free
 from speciate.fitting.spread import Spread, degrees, spread_of, t_over_normal
 from speciate.laws.law import Array, Inputs, Law
-from speciate.laws.split import AT_ONE_SIZE, SPLIT, at_size, with_size
+from speciate.laws.split import AT_ONE_SIZE, SPLIT, UNIT, at_size, with_size
 
 FEWER = 500  # rows on which the optimum is sought
+FEW_TOKENS = 1e7  # expert tokens below which the law's unit of 1e9 is out of reach: its bias could not fall any more
 SIZES = 3  # to tell E from A / N^alpha, and so to speak of another size
 
 
@@ -48,8 +49,13 @@ class Fitted:
     notes: tuple[str, ...]
 
     @property
+    def unit(self) -> float:
+        """Tokens that the law takes for one: its parameters speak of tokens divided by this."""
+        return next(given.scale for given in self.law.inputs if given.name == "tokens")
+
+    @property
     def full(self) -> Array:
-        """The parameters as those of SPLIT, (11,)."""
+        """The parameters as those of SPLIT, (11,), for tokens divided by ``unit``."""
         return self.theta if self.law.name == SPLIT.name else with_size(self.theta)
 
     def losses(self, params: float | Array, seed_tokens: Array, tokens: Array) -> tuple[Array, Array]:
@@ -97,7 +103,7 @@ def fit_split(
         new = sizes.min() / 4
         remedy = f"run seeds and experts at another size, cheapest at params = {new:.3g}, or ask for params = {have}"
         raise NotDecidable(reason, remedy)
-    law = AT_ONE_SIZE if len(sizes) == 1 else SPLIT
+    law = in_unit(AT_ONE_SIZE if len(sizes) == 1 else SPLIT, unit_of(rows))
     if len(rows) > FEWER:
         law = sought_on_a_sample(law)
     found = fit(law, rows, eval_on=eval_on, where=where, bootstrap=0)
@@ -109,13 +115,34 @@ def fit_split(
 def sought_on_a_sample(law: Law) -> Law:
     """The same law, whose descents start from the optimum of FEWER rows: a fifth of the time where rows are many."""
 
+    plain = in_unit(law, 1.0)  # candidates get scaled inputs
+
     def candidates(x: Inputs, y: Array) -> Array:
         chosen = np.random.default_rng(0).permutation(len(y))[:FEWER]
         few = {name: np.asarray(values)[chosen] for name, values in x.items()}
-        return solve(law, few, y[chosen]).theta[None, list(law.nonlinear)]
+        return solve(plain, few, y[chosen]).theta[None, list(law.nonlinear)]
 
-    assert all(given.scale == 1.0 for given in law.inputs), "candidates get scaled inputs"
     return replace(law, candidates=candidates)
+
+
+def unit_of(rows: pd.DataFrame) -> float:
+    """Tokens to take for one, so that the law's 1e9 is the power of ten nearest to the rows' own expert tokens.
+
+    1 where experts are of usual sizes. The bias falls with ln(1 + tokens/1e9), so experts of a laptop's 1e5 tokens
+    would have no bias to lose, and splitting could never pay.
+
+    >>> unit_of(pd.DataFrame({"tokens": [0.0, 2e4, 5e4]})), unit_of(pd.DataFrame({"tokens": [2e9]}))
+    (1e-05, 1.0)
+    """
+    tokens = rows["tokens"].to_numpy(dtype=float, na_value=np.nan) if "tokens" in rows.columns else np.zeros(0)
+    some = tokens[(tokens > 0) & np.isfinite(tokens)]
+    typical = float(np.exp(np.mean(np.log(some)))) if len(some) else FEW_TOKENS
+    return 1.0 if typical >= FEW_TOKENS else float(f"{10.0 ** round(np.log10(typical)) / UNIT:.0e}")
+
+
+def in_unit(law: Law, unit: float) -> Law:
+    """The law with both stages' tokens divided by ``unit``."""
+    return law.with_scale("seed_tokens", unit).with_scale("tokens", unit)
 
 
 def from_scratch(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -166,7 +193,7 @@ def newton(weighted: Weighted, theta: Array, own: pd.DataFrame, independent: Uni
 
 def at_each_size(fitted: Fitted, draws: int, seed: int) -> dict[float, Fitted]:
     """The law of one size on the rows of each size that has enough of them, descended from the joint fit (G.2)."""
-    joint, found = fitted.weighted, {}
+    joint, law, found = fitted.weighted, in_unit(AT_ONE_SIZE, fitted.unit), {}
     for size in np.unique(joint.x["params"]):
         mine = joint.x["params"] == size
         x = {name: joint.x[name][mine] for name in ("seed_tokens", "tokens")}
@@ -175,7 +202,7 @@ def at_each_size(fitted: Fitted, draws: int, seed: int) -> dict[float, Fitted]:
         y, weights, loss = joint.y[mine], joint.weights[mine], joint.loss
         loss = Loss(loss.kind, np.asarray(loss.delta)[mine]) if np.ndim(loss.delta) else loss
         start = at_size(fitted.theta, float(size))
-        theta = solve_batch(AT_ONE_SIZE, x, y, weights[None], start, loss.kind, loss.delta)[0][0]
+        theta = solve_batch(law, x, y, weights[None], start, loss.kind, loss.delta)[0][0]
         own = fitted.rows[mine]
-        found[float(size)] = newton(Weighted(AT_ONE_SIZE, x, y, weights, loss), theta, own, units(own), draws, seed)
+        found[float(size)] = newton(Weighted(law, x, y, weights, loss), theta, own, units(own), draws, seed)
     return found

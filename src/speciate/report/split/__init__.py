@@ -1,0 +1,1 @@
+"""The page of a split study. Read ``page.py`` first."""

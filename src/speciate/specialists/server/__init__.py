@@ -1,0 +1,1 @@
+"""Specialists behind HTTP, as OpenAI's API speaks (needs the extra ``serve``)."""

@@ -1,0 +1,57 @@
+"""Runs of a laptop's size: the law in a unit of their own tokens, its value at given runs, and its error beyond them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from speciate.laws.split import PRESET, SPLIT
+from speciate.planning.split.at import losses_at
+from speciate.planning.split.backtest import backtest
+from speciate.planning.split.plan import plan_split
+
+K, PARAMS = 16, 1.3e9
+
+
+def table(shrink: float, noise: float = 0.0) -> pd.DataFrame:
+    """Seeds and experts of the preset, their tokens divided by ``shrink``: the same losses of smaller runs."""
+    rng, rows = np.random.default_rng(0), []
+    for run, seed in enumerate((0.0, 2e10, 4e10, 8e10, 1.6e11, 3.2e11)):
+        for tokens in (0.0, 1e9, 3e9, 9e9, 1.8e10):
+            if seed + tokens:
+                x = {"params": [PARAMS], "seed_tokens": [seed], "tokens": [tokens]}
+                loss = float(SPLIT.predict(np.array(PRESET), x)[0]) * np.exp(rng.normal(0, noise))
+                rows.append({"run": f"r{run}", "params": PARAMS, "seed_tokens": seed / shrink,
+                             "tokens": tokens / shrink, "loss": loss, "eval_on": "mean"})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_small_runs_are_planned_as_large_ones_with_the_same_losses() -> None:
+    total = 7.21e11
+    large = plan_split(table(1.0), total_tokens=total, domains=K, draws=100)
+    small = plan_split(table(1e5), total_tokens=total / 1e5, domains=K, draws=100)
+    assert small.seed_tokens * 1e5 == pytest.approx(large.seed_tokens, rel=0.02)
+    assert small.loss == pytest.approx(large.loss, abs=1e-3)
+    assert small.gain == pytest.approx(large.gain, abs=1e-3) and small.choice == large.choice == "split"
+    assert small.splitting_point is not None and large.splitting_point is not None
+    assert small.splitting_point * 1e5 == pytest.approx(large.splitting_point, rel=0.1)
+
+
+def test_losses_at_runs_agree_with_the_plan_and_are_wider_beyond() -> None:
+    rows, total = table(1e5, noise=0.002), 7.21e6
+    found = plan_split(rows, total_tokens=total, domains=K, draws=100)
+    runs = [(found.seed_tokens, found.expert_tokens), (total, 0.0)]
+    split, unsplit = losses_at(rows, runs, params=PARAMS, domains=K, draws=100)
+    assert split["value"] == pytest.approx(found.loss) and unsplit["value"] == pytest.approx(found.loss_unsplit)
+    wide = losses_at(rows, runs, params=PARAMS, domains=K, draws=100, beyond=0.05)[0]
+    assert wide["value"] == split["value"]
+    assert wide["low"] < split["low"] < split["value"] < split["high"] < wide["high"]  # type: ignore[operator]
+
+
+def test_the_law_is_tried_on_the_rows_past() -> None:
+    rows = table(1e5, noise=0.001)
+    tried = backtest(rows, 1.5, params=PARAMS, domains=K)
+    assert tried is not None and tried.tested == 1 and tried.fitted < len(rows)
+    assert tried.error < 0.02 and "1.5 times beyond" in tried.told()
+    assert backtest(rows.tail(6), 1.5, params=PARAMS, domains=K) is None, "too few rows are left"
