@@ -33,17 +33,17 @@ corpus:
 models:
   - {{name: small, hidden_size: 32, layers: 3, heads: 2, intermediate_size: 80}}
   - {{name: medium, hidden_size: 64, layers: 3, heads: 4, intermediate_size: 160}}
-training: {{sequence_length: 256, batch_sequences: 16, learning_rate: 3.0e-3, warmup_tokens: 102_400}}
+training: {{sequence_length: 256, batch_sequences: 8, learning_rate: 3.0e-3, warmup_tokens: 51_200}}
 split:
   budgets: [{short}, {long}]
   shares: [0, 0.1, 0.25, 0.5, 0.75, 1]
   extra_seeds: {{0.25: [1]}}
   learning_rate: 3.0e-3
-  warmup_tokens: 20_480
+  warmup_tokens: 10_240
 plan:
   total_tokens: {total}
   options: [0, 0.1, 0.25, 0.5, 0.75, 1]
-evaluation: {{tokens_per_set: 32_768, points: 10}}
+evaluation: {{tokens_per_set: 32_768, points: 12}}
 compute: {{processes: 2, threads: 1}}
 """
 BUDGETS = {"short": 3_145_728, "long": 6_291_456, "total": 15_728_640}
@@ -53,7 +53,7 @@ def write_study(folder: Path, clusters: int, scale: float, seed: int) -> Path:
     """The study file; the same every time it is asked for the same."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = "\n".join(f"    {file.name.split('.')[0]}: {file}" for file in sorted(CORPORA.glob("*.jsonl.zst")))
-    unit = 4096 * clusters
+    unit = 2048 * clusters
     budgets = {name: max(1, round(tokens * scale / unit)) * unit for name, tokens in BUDGETS.items()}
     path = folder / "study.yaml"
     path.write_text(STUDY.format(clusters=clusters, sources=sources, seed=seed, **budgets), encoding="utf-8")
@@ -116,7 +116,7 @@ def main() -> None:
     print(f"\nexit code {code} after {(time.monotonic() - started) / 60:.1f} minutes of this launch")
     if (options.out / "cost.json").exists():
         cost = read(options.out / "cost.json")
-        print(f"of all launches: {cost['wall_seconds'] / 60:.1f} minutes, {cost['tokens'] / 1e6:.1f}M tokens trained")
+        print(f"of all launches: {cost['wall_seconds'] / 60:.1f} minutes, {cost.get('tokens', 0) / 1e6:.1f}M tokens trained")
     for name, show in (("comparison.json", show_tried), ("routing.json", show_routing)):
         if (options.out / name).exists():
             show(options.out)

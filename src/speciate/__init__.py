@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from speciate.fitting.fit import Fit, fit, load_fit
     from speciate.planning.mixture.decision import MixtureDecision
     from speciate.runs.table import read_table
+    from speciate.specialists.experts import Specialists
 
 __version__ = "0.1.0"
 
-__all__ = ["Fit", "MixtureDecision", "__version__", "fit", "load_fit", "plan", "read_table"]
+__all__ = ["Fit", "MixtureDecision", "Specialists", "__version__", "fit", "load_fit", "plan", "read_table"]
 
 _HOMES = {
     "Fit": "speciate.fitting.fit",
     "MixtureDecision": "speciate.planning.mixture.decision",
+    "Specialists": "speciate.specialists.experts",
     "fit": "speciate.fitting.fit",
     "load_fit": "speciate.fitting.fit",
     "read_table": "speciate.runs.table",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -52,4 +53,24 @@ LIEW_KATO = Law(
     terms=terms,
     objective="log-huber",
     constant=("domain_ratio",),
+)
+
+
+def terms_at_one_size(nonlinear: Mapping[str, Array], x: Inputs) -> tuple[Array | float, ...]:
+    """The terms for E, which then holds B / n^b, and A."""
+    one, both, _ = terms({**nonlinear, "b": np.zeros(1)}, {**x, "params": np.ones(1)})
+    return one, both
+
+
+LIEW_KATO_ONE_SIZE = replace(
+    LIEW_KATO,
+    name="liew-kato-one-size",
+    formula="loss = E + A d^-a1 t^(-a2 + a3 ln d),  d = seed_tokens / scale, t = tokens / scale",
+    latex=r"L = E + A\, D^{-a_1}\, D'^{\,-a_2 + a_3 \ln D}",
+    parameters=tuple(given for given in LIEW_KATO.parameters if given.name not in ("B", "b")),
+    inputs=LIEW_KATO.inputs[1:],
+    source="speciate.laws.liew_kato at one size, where E holds B / n^b",
+    status="ours",
+    terms=terms_at_one_size,
+    constant=("params", "domain_ratio"),
 )

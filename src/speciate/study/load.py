@@ -36,8 +36,8 @@ def parse_study(text: str, where: str, base: Path, overrides: Sequence[str] = ()
 
     >>> parse_study("{pilot: {ratios: [0.5]}}", "study.yaml", Path("/tmp"), ["plan.level=0.8"]).plan.level
     0.8
-    >>> parse_study("decide: split", "study.yaml", Path("/tmp")).split.shares
-    [0.0, 0.1, 0.25, 0.5, 0.75, 1.0]
+    >>> type(parse_study("decide: split", "study.yaml", Path("/tmp"))).__name__
+    'SplitStudy'
     """
     parsed = parse_yaml(text, where)
     if parsed.value is None:

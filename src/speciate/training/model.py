@@ -94,6 +94,9 @@ def export_model(node_dir: Path, out_dir: Path, tokenizer_path: Path | None = No
     model = build_model(spec.model, spec.init_seed)
     load_weights(model, read_checkpoint(node_dir))
     model.set_attn_implementation("sdpa")
+    model.config.use_cache = True  # off in training; a reader's generate would be quadratic without
+    if model.generation_config is not None:
+        model.generation_config.use_cache = True
     with no_bars():
         model.save_pretrained(out_dir)
     if tokenizer_path is not None:

@@ -17,7 +17,7 @@ def remedy_command(config: SplitStudy, remedy: SplitRun, domains: int, given: Se
     needs too.
 
     >>> remedy_command(SplitStudy(), SplitRun(141_760, 1_000_000, 200_000, 1, 1.0, 0.01, 0.005, True), 6)
-    "speciate run study.yaml 'split.budgets=[983040, 1966080, 2211840]'"
+    "speciate run study.yaml 'split.budgets=[983040, 1966080, 2199552]'"
     >>> remedy_command(SplitStudy(), SplitRun(141_760, 1_000_000, 100_000, 2, 1.0, 0.01, 0.005, True), 6)
     "speciate run study.yaml 'split.extra_seeds={0.5: [1, 2, 3]}'"
     """
