@@ -67,7 +67,8 @@ def run_specs(overlap: float, seed: int, corpus: Corpus, options: argparse.Names
     shape = (options.hidden, options.layers, options.heads, options.intermediate)
     model = ModelSpec("llama", *shape, corpus.vocab_size, tokens)
     step = options.batch * tokens
-    both = Phase(tuple((book, 0.5) for book in BOOKS), step, options.learning_rate, options.warmup * step)
+    books = BOOKS if overlap < 1 else BOOKS[:1]  # the same book twice in a batch would only make it noisier
+    both = Phase(tuple((b, 1 / len(books)) for b in books), step, options.learning_rate, options.warmup * step)
     common = RunSpec("", model, seed, (both,), options.batch, corpus.digest, options.precision, weight_decay=0.0)
     specs = []
     for steps, share in product(options.steps, options.shares):
@@ -173,7 +174,7 @@ def parse() -> argparse.Namespace:
     options.add_argument("--batch", type=int, default=128)
     options.add_argument("--learning-rate", type=float, default=5e-3)
     options.add_argument("--warmup", type=int, default=240, help="steps, of models from scratch")
-    options.add_argument("--expert-warmup", type=int, default=20, help="steps, of copies")
+    options.add_argument("--expert-warmup", type=int, default=0, help="steps, of copies")
     options.add_argument("--precision", default="float32", help="float32 or bfloat16")
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
