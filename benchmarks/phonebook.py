@@ -4,7 +4,8 @@
 
 A share of a budget of optimizer steps trains one model on both books; copies of it get the rest, half each, on their
 own book (optimizer reset, constant rate). Exact-match accuracy is the mean over both books, each asked of its own
-expert; a share of 1 is one model, asked both; a share of 0 is two models from scratch. The trunk is trained once.
+expert; a share of 1 is one model, asked both; a share of 0 is two models from scratch. The trunk is trained once. At an
+overlap of 1 it reads one of the books, which are the same.
 Training, run tree and measuring are the project's own; the text is examples/phonebook/make_text.py's. Running the
 command again goes on with what was finished. Prints a table and writes FOLDER/accuracy.csv.
 

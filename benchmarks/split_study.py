@@ -35,9 +35,9 @@ models:
   - {{name: medium, hidden_size: 64, layers: 3, heads: 4, intermediate_size: 160}}
 training: {{sequence_length: 256, batch_sequences: 8, learning_rate: 3.0e-3, warmup_tokens: 51_200}}
 split:
-  budgets: [{short}, {long}]
+  budgets: [{short}, {long}, {longest}]
   shares: [0, 0.1, 0.25, 0.5, 0.75, 1]
-  extra_seeds: {{0.25: [1]}}
+  extra_seeds: {{0.75: [1]}}
   learning_rate: 3.0e-3
   warmup_tokens: 10_240
 plan:
@@ -46,7 +46,7 @@ plan:
 evaluation: {{tokens_per_set: 32_768, points: 12}}
 compute: {{processes: 2, threads: 1}}
 """
-BUDGETS = {"short": 3_145_728, "long": 6_291_456, "total": 15_728_640}
+BUDGETS = {"short": 3_145_728, "long": 6_291_456, "longest": 12_582_912, "total": 18_874_368}
 
 
 def write_study(folder: Path, clusters: int, scale: float, seed: int) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from speciate.laws.split import PRESET, SPLIT
 from speciate.planning.split.at import losses_at
-from speciate.planning.split.backtest import backtest
+from speciate.planning.split.backtest import backtest, law_start, seen
 from speciate.planning.split.plan import plan_split
 
 K, PARAMS = 16, 1.3e9
@@ -55,3 +55,26 @@ def test_the_law_is_tried_on_the_rows_past() -> None:
     assert tried is not None and tried.tested == 1 and tried.fitted < len(rows)
     assert tried.error < 0.02 and "1.5 times beyond" in tried.told()
     assert backtest(rows.tail(6), 1.5, params=PARAMS, domains=K) is None, "too few rows are left"
+
+
+def budgets(transient: float) -> pd.DataFrame:
+    """Options of four totals by the preset, and a loss that models of few tokens have on top of the law."""
+    rows = []
+    for total in (1e6, 2e6, 4e6, 8e6):
+        for share in (0.1, 0.25, 0.5, 0.75, 1.0):
+            seed, tokens = share * total, (1 - share) * total / K
+            x = {"params": [PARAMS], "seed_tokens": [seed * 1e5], "tokens": [tokens * 1e5]}
+            loss = float(SPLIT.predict(np.array(PRESET), x)[0]) + transient * (seed + tokens < 3.5e5)
+            rows.append({"run": f"{total}-{share}", "params": PARAMS, "seed_tokens": seed, "tokens": tokens,
+                         "loss": loss, "eval_on": "mean"})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_models_that_have_seen_too_little_are_left_out() -> None:
+    starts = [5e4, 4e5]
+    assert (seen(budgets(0.0)) > starts[0]).all() and (seen(budgets(0.0)) < starts[1]).sum() == 3
+    early = law_start(budgets(2.0), starts, 1.5, params=PARAMS, domains=K)
+    assert early.tokens == starts[1], "the first steps are off the law"
+    assert early.tried is not None and early.error > early.tried.error, "the worst start counts, not the chosen"
+    none = law_start(budgets(2.0).tail(5), starts, 1.5, params=PARAMS, domains=K)
+    assert (none.tokens, none.tried, none.error) == (starts[0], None, 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,7 @@ from speciate.planning.compare import compare
 from speciate.planning.predictions import shared
 from speciate.planning.seal import FORMAT, seal
 from speciate.planning.split.at import losses_at
-from speciate.planning.split.backtest import Backtest, backtest
+from speciate.planning.split.backtest import Start, law_start, seen
 from speciate.planning.split.decision import SplitDecision
 from speciate.planning.split.fit import in_unit, unit_of
 from speciate.planning.split.plan import plan_split
@@ -30,6 +31,8 @@ from speciate.study.split.config import SplitStudy
 from speciate.study.split.remedy import remedy_command
 from speciate.study.split.rows import MEAN
 from speciate.study.split.specs import Option, SplitRun, final_options, log_grid, planned
+
+STARTS = (1 / 8, 1 / 4, 1 / 2, 1)  # of the smallest budget: tokens from which a model may be taken to follow the law
 
 
 def pilot_rows(
@@ -57,6 +60,27 @@ def pilot_rows(
     warm = rows["seed_tokens"] + rows["tokens"] >= 2 * config.training.warmup_tokens
     enough = rows["seed_tokens"] + count * rows["tokens"] >= least
     return rows[(seed | expert) & warm & enough]
+
+
+@dataclass(frozen=True)
+class LawRows:
+    """What the law is fitted on: none with D + D' below those of ``start``."""
+
+    fitted: pd.DataFrame
+    start: Start
+
+
+def law_rows(config: SplitStudy, ledger: pd.DataFrame, runs: Sequence[SplitRun]) -> LawRows:
+    """``pilot_rows`` of models that have seen enough to follow the law, by what the pilots' own past says of that."""
+    count = len({run.domain for run in runs} - {None})
+    factor = config.plan.total_tokens / max(config.split.budgets)
+    params = planned(config)[1].params
+    past = pilot_rows(config, ledger, runs, factor)
+    own = past[past["params"] == params]
+    starts = [share * min(config.split.budgets) for share in STARTS]
+    start = law_start(own, starts, factor, params=params, domains=count, eval_on=MEAN)
+    rows = pilot_rows(config, ledger, runs)
+    return LawRows(rows[seen(rows) >= start.tokens], start)
 
 
 def fit_laws(config: SplitStudy, layout: Layout, rows: pd.DataFrame) -> dict[str, str]:
@@ -107,17 +131,16 @@ def plan_request(config: SplitStudy, rows: pd.DataFrame) -> dict[str, Any]:
 def make_plan(
     config: SplitStudy,
     layout: Layout,
-    rows: pd.DataFrame,
-    past: pd.DataFrame,
+    law: LawRows,
     domains: Sequence[str],
     overrides: Sequence[str],
 ) -> dict[str, Any]:
     """Decide, predict what every option that will be carried out will measure, seal it, write plan.json.
 
-    ``past``: the rows and earlier ones, on which the law is tried as far beyond its rows as the plan is beyond them.
     Where these rows cannot tell splitting from not splitting there are no options: nothing will be run.
     """
     params, total, count = planned(config)[1].params, config.plan.total_tokens, len(domains)
+    rows, tried = law.fitted, law.start.tried
     own = rows[rows["params"] == params]
     decision, reason = None, None
     asked = {"params": params, "level": config.plan.level, "draws": config.plan.draws, "seed": config.seed}
@@ -135,6 +158,7 @@ def make_plan(
         "explanation": _explanation(config, decision, reason, count, overrides),
         "params": params,
         "total_tokens": total,
+        "law_start": {"tokens": law.start.tokens, "error": law.start.error},
         "backtest": None,
         "options": [],
         "predictions": [],
@@ -142,12 +166,14 @@ def make_plan(
     if decision is not None and decision.decided:
         options = final_options(config, decision.seed_tokens, count)
         pairs = [(float(option.seed_tokens), float(option.expert_tokens)) for option in options]
-        tried = _tried(config, past[past["params"] == params], params, count)
-        beyond = 0.0 if tried is None else tried.error
-        losses = losses_at(own, pairs, domains=count, eval_on=MEAN, beyond=beyond, **asked)  # type: ignore[arg-type]
+        losses = losses_at(own, pairs, domains=count, eval_on=MEAN, beyond=law.start.error, **asked)  # type: ignore[arg-type]
         plan["backtest"] = None if tried is None else tried.to_json()
         untold = "the law could not be tried on the pilots' own past: intervals leave out what it has wrong beyond them"
         plan["explanation"].append(f"Note: {untold if tried is None else tried.told()}.")
+        plan["explanation"].append(
+            f"Note: the law is fitted on models that have seen {short(law.start.tokens)} tokens or more; sealed "
+            f"intervals hold {law.start.error:.1%} beside its own uncertainty, the most that any start tried was off."
+        )
         plan["options"] = [{**vars(option), "chosen": place == 0} for place, option in enumerate(options)]
         plan["predictions"] = [
             {
@@ -162,12 +188,6 @@ def make_plan(
     sealed = seal(plan, rows)
     write_atomic(layout.plan, canonical_json(sealed))
     return sealed
-
-
-def _tried(config: SplitStudy, past: pd.DataFrame, params: int, domains: int) -> Backtest | None:
-    """The law's error as far beyond rows as the plan is beyond the pilots."""
-    factor = config.plan.total_tokens / max(config.split.budgets)
-    return backtest(past, factor, params=params, domains=domains, eval_on=MEAN)
 
 
 def _keys(option: Option, params: int, domains: int) -> dict[str, Any]:

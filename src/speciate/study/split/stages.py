@@ -13,6 +13,7 @@ from speciate.study.layout import Layout
 from speciate.study.split.config import SplitStudy
 
 if TYPE_CHECKING:
+    from speciate.study.split.analyse import LawRows
     from speciate.study.split.text import SplitText
 
 
@@ -89,19 +90,19 @@ class SplitLaunch(Launch):
         options = planned_options(plan)
         self.trained("final", train_final(self.config, self.layout, self.text.corpus, options, self.console))
 
-    def _pilot_rows(self, earlier: float = 1.0) -> Any:
+    def _law_rows(self) -> LawRows:
         from speciate.runs.ledger import read_ledger
-        from speciate.study.split.analyse import pilot_rows
+        from speciate.study.split.analyse import law_rows
         from speciate.study.split.specs import pilot_runs
 
         corpus = self.text.corpus
         runs = pilot_runs(self.config, self._weights(), corpus.digest, corpus.vocab_size)
-        return pilot_rows(self.config, read_ledger(self.layout.ledger), runs, earlier)
+        return law_rows(self.config, read_ledger(self.layout.ledger), runs)
 
     def _fit(self) -> None:
         from speciate.study.split.analyse import fit_laws
 
-        statuses = fit_laws(self.config, self.layout, self._pilot_rows())
+        statuses = fit_laws(self.config, self.layout, self._law_rows().fitted)
         laws = [status for name, status in statuses.items() if name != "rivals"]
         converged = sum(status.startswith("converged") for status in laws)
         self.say("fit", f"{len(laws)} fits, {converged} converged; fits/ says how well each is held")
@@ -111,13 +112,12 @@ class SplitLaunch(Launch):
         from speciate.study.analyse import load_plan
         from speciate.study.split.analyse import make_plan, plan_request
 
-        rows = self._pilot_rows()
+        law = self._law_rows()
         plan = load_plan(self.layout)
-        if plan is None or plan["request"] != plan_request(self.config, rows):
+        if plan is None or plan["request"] != plan_request(self.config, law.fitted):
             if plan is not None:
                 self.keep_old_plan(plan)
-            past = self._pilot_rows(self.config.plan.total_tokens / max(self.config.split.budgets))
-            plan = make_plan(self.config, self.layout, rows, past, self.text.corpus.domains, self.overrides)
+            plan = make_plan(self.config, self.layout, law, self.text.corpus.domains, self.overrides)
         for line in plan["explanation"]:
             self.say("plan", line)
         return plan
