@@ -116,7 +116,8 @@ def main() -> None:
     print(f"\nexit code {code} after {(time.monotonic() - started) / 60:.1f} minutes of this launch")
     if (options.out / "cost.json").exists():
         cost = read(options.out / "cost.json")
-        print(f"of all launches: {cost['wall_seconds'] / 60:.1f} minutes, {cost.get('tokens', 0) / 1e6:.1f}M tokens trained")
+        tokens = cost.get("tokens", 0) / 1e6
+        print(f"of all launches: {cost['wall_seconds'] / 60:.1f} minutes, {tokens:.1f}M tokens trained")
     for name, show in (("comparison.json", show_tried), ("routing.json", show_routing)):
         if (options.out / name).exists():
             show(options.out)

@@ -72,6 +72,8 @@ def test_experts_without_a_seed_start_from_the_initial_weights(pilots: list[Spli
     assert {domain_of(node) for node in first} == {run.domain for run in pilots} - {None}
     trunk = next(node for node in tree.nodes if domain_of(node) is None and node.parent is None)
     assert {node.spec.init_seed for node in first} == {trunk.spec.init_seed}
+    rates = {(node.phase.learning_rate, node.phase.warmup_tokens) for node in first}
+    assert rates == {(trunk.phase.learning_rate, trunk.phase.warmup_tokens)}, "nothing is known yet, as in the trunk"
 
 
 def test_every_option_spends_exactly_its_total(config: SplitStudy) -> None:

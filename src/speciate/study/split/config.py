@@ -69,7 +69,11 @@ class SplitConfig(Section):
         description="further orders of the text for the experts of a share at the largest budget, from which "
         "intervals learn the noise; 0 is the pilots' own",
     )
-    learning_rate: Number = Field(3e-3, gt=0, description="learning rate of the experts, constant after its warmup")
+    learning_rate: Number = Field(
+        3e-3,
+        gt=0,
+        description="learning rate of the experts, constant after its warmup; of models from scratch it is training's",
+    )
     warmup_tokens: Whole = Field(8192, ge=0, description="tokens of linear warmup of the experts")
     reset_optimizer: bool = Field(True, description="whether an expert starts with a fresh optimizer state")
 

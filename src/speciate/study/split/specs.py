@@ -139,13 +139,14 @@ def seed_phase(config: SplitStudy, weights: Weights, tokens: int, trunk_seed: in
     )
 
 
-def expert_phase(config: SplitStudy, domain: str, tokens: int, seed: int) -> Phase:
-    """Training a copy of the seed on its own domain."""
+def expert_phase(config: SplitStudy, domain: str, tokens: int, seed: int, *, scratch: bool) -> Phase:
+    """Training a copy of the seed on its own domain; from initial weights (``scratch``) with the seed's warmup."""
+    rates = config.training if scratch else config.split
     return Phase(
         mixture=((domain, 1.0),),
         tokens=tokens,
-        learning_rate=config.split.learning_rate,
-        warmup_tokens=config.split.warmup_tokens,
+        learning_rate=rates.learning_rate,
+        warmup_tokens=rates.warmup_tokens,
         schedule=config.training.schedule,
         reset_optimizer=config.split.reset_optimizer,
         order_seed=config.seed * SEED_STRIDE + seed,
@@ -165,7 +166,7 @@ def expert_run(
     """An expert of ``domain``: a copy of the seed of D tokens (0: its initial weights) trained for D' tokens."""
     run = SplitRun(model, option.seed_tokens, domain, seed, trunk, base)
     before = (seed_phase(config, weights, option.seed_tokens, trunk),) if option.seed_tokens else ()
-    phases = (*before, expert_phase(config, domain, option.expert_tokens, seed))
+    phases = (*before, expert_phase(config, domain, option.expert_tokens, seed, scratch=not before))
     return replace(run, spec=replace(base, name=f"{run.label}@{option.expert_tokens}", phases=phases))
 
 
