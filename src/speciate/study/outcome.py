@@ -19,7 +19,7 @@ def compare_study(directory: Path) -> dict[str, Any]:
     from speciate.planning.compare import compare
     from speciate.runs.ledger import read_ledger
     from speciate.study.analyse import load_plan
-    from speciate.study.split.analyse import compare_split
+    from speciate.study.split.outcome import compare_split
 
     plan = load_plan(layout)
     assert plan is not None, "its file is there"

@@ -26,7 +26,7 @@ from speciate.planning.split.decision import SplitDecision
 from speciate.planning.split.plan import plan_split
 from speciate.report.page import write_report
 from speciate.runs.ledger import read_ledger, write_ledger
-from speciate.study.split.analyse import compare_split
+from speciate.study.split.outcome import compare_split
 
 B = 1e9
 SIZES = {"small": 0.35 * B, "large": 1.3 * B}

@@ -25,7 +25,7 @@ from speciate.runs.ledger import read_ledger
 from speciate.runs.tree import RunTree, build_tree
 from speciate.study.layout import Layout
 from speciate.study.outcome import compare_study
-from speciate.study.split import analyse
+from speciate.study.split import decide
 from speciate.study.stages import SPLIT_STAGES, StudyResult, run_study
 
 torch: Any = pytest.importorskip("torch", reason="training needs the [train] extra")
@@ -52,7 +52,7 @@ def choosing(choice: str | None, seed_tokens: float) -> Any:
 def finished(split_study: Path) -> Iterator[tuple[Layout, StudyResult]]:
     """The study carried out once, its plan being to split after about 40 % of the tokens."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(analyse, "plan_split", choosing("split", 18_000.0))
+        patch.setattr(decide, "plan_split", choosing("split", 18_000.0))
         yield Layout(split_study.parent), run_study(split_study, [], None, False, quiet())
 
 
@@ -168,7 +168,7 @@ def test_a_plan_that_cannot_decide_exits_3_and_carries_nothing_out(
     def refuse(table: pd.DataFrame, **asked: Any) -> Any:
         raise NotDecidable("the rows say nothing", "add rows")
 
-    monkeypatch.setattr(analyse, "plan_split", choosing(None, 20_000.0) if why == "undecided" else refuse)
+    monkeypatch.setattr(decide, "plan_split", choosing(None, 20_000.0) if why == "undecided" else refuse)
     study = copied(finished[0], tmp_path)
     result = run_study(study, ["plan.level=0.8"], None, False, quiet())
     assert result.exit_code == 3 and result.status.startswith("Choice: none yet")
@@ -183,7 +183,7 @@ def test_a_plan_that_cannot_decide_exits_3_and_carries_nothing_out(
 def test_where_the_plan_is_never_to_split_the_best_split_is_kept_all_the_same(
     finished: tuple[Layout, StudyResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(analyse, "plan_split", choosing("never split", TOTAL))
+    monkeypatch.setattr(decide, "plan_split", choosing("never split", TOTAL))
     study = copied(finished[0], tmp_path)
     result = run_study(study, ["plan.level=0.8"], None, False, quiet())
     assert result.exit_code == 0

@@ -13,7 +13,7 @@ from speciate.study.layout import Layout
 from speciate.study.split.config import SplitStudy
 
 if TYPE_CHECKING:
-    from speciate.study.split.analyse import LawRows
+    from speciate.study.split.law_rows import LawRows
     from speciate.study.split.text import SplitText
 
 
@@ -92,7 +92,7 @@ class SplitLaunch(Launch):
 
     def _law_rows(self) -> LawRows:
         from speciate.runs.ledger import read_ledger
-        from speciate.study.split.analyse import law_rows
+        from speciate.study.split.law_rows import law_rows
         from speciate.study.split.specs import pilot_runs
 
         corpus = self.text.corpus
@@ -100,7 +100,7 @@ class SplitLaunch(Launch):
         return law_rows(self.config, read_ledger(self.layout.ledger), runs)
 
     def _fit(self) -> None:
-        from speciate.study.split.analyse import fit_laws
+        from speciate.study.split.fits import fit_laws
 
         statuses = fit_laws(self.config, self.layout, self._law_rows().fitted)
         laws = [status for name, status in statuses.items() if name != "rivals"]
@@ -110,7 +110,7 @@ class SplitLaunch(Launch):
 
     def _plan(self) -> dict[str, Any]:
         from speciate.study.analyse import load_plan
-        from speciate.study.split.analyse import make_plan, plan_request
+        from speciate.study.split.decide import make_plan, plan_request
 
         law = self._law_rows()
         plan = load_plan(self.layout)
@@ -124,7 +124,7 @@ class SplitLaunch(Launch):
 
     def _compare(self, plan: dict[str, Any]) -> dict[str, Any]:
         from speciate.runs.ledger import read_ledger
-        from speciate.study.split.analyse import compare_plan, outcome_words
+        from speciate.study.split.outcome import compare_plan, outcome_words
 
         comparison = compare_plan(self.layout, plan, read_ledger(self.layout.ledger))
         for line in outcome_words(comparison):

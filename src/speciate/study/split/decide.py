@@ -1,0 +1,135 @@
+"""Decide and seal: from the rows of a split study's pilots to plan.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from speciate.errors import NotDecidable
+from speciate.planning.predictions import shared
+from speciate.planning.seal import FORMAT, seal
+from speciate.planning.split.at import losses_at
+from speciate.planning.split.decision import SplitDecision
+from speciate.planning.split.plan import plan_split
+from speciate.planning.words import short
+from speciate.runs.table import rows_digest
+from speciate.storage import canonical_json, write_atomic
+from speciate.study.layout import Layout
+from speciate.study.split.config import SplitStudy
+from speciate.study.split.law_rows import LawRows
+from speciate.study.split.outcome import named
+from speciate.study.split.remedy import remedy_command
+from speciate.study.split.rows import MEAN
+from speciate.study.split.specs import Option, final_options, planned
+
+
+def plan_request(config: SplitStudy, rows: pd.DataFrame) -> dict[str, Any]:
+    """What a plan depends on. A plan on disk with the same request is kept; any other question seals a new one."""
+    return {"plan": config.plan.model_dump(mode="json"), "seed": config.seed, "rows": rows_digest(rows)}
+
+
+def make_plan(
+    config: SplitStudy,
+    layout: Layout,
+    law: LawRows,
+    domains: Sequence[str],
+    overrides: Sequence[str],
+) -> dict[str, Any]:
+    """Decide, predict what every option that will be carried out will measure, seal it, write plan.json.
+
+    Where these rows cannot tell splitting from not splitting there are no options: nothing will be run.
+    """
+    params, total, count = planned(config)[1].params, config.plan.total_tokens, len(domains)
+    rows, tried = law.fitted, law.start.tried
+    own = rows[rows["params"] == params]
+    decision, reason = None, None
+    asked = {"params": params, "level": config.plan.level, "draws": config.plan.draws, "seed": config.seed}
+    try:
+        decision = plan_split(own, total_tokens=total, domains=count, eval_on=MEAN, **asked)  # type: ignore[arg-type]
+    except NotDecidable as error:
+        reason = error
+    plan: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": "split",
+        "study": config.name,
+        "domains": list(domains),
+        "request": plan_request(config, rows),
+        "decision": undecided(config, reason, params, count) if decision is None else decision.to_json(),
+        "explanation": _explanation(config, decision, reason, count, overrides),
+        "params": params,
+        "total_tokens": total,
+        "law_start": {"tokens": law.start.tokens, "error": law.start.error},
+        "backtest": None,
+        "options": [],
+        "predictions": [],
+    }
+    if decision is not None and decision.decided:
+        options = final_options(config, decision.seed_tokens, count)
+        pairs = [(float(option.seed_tokens), float(option.expert_tokens)) for option in options]
+        losses = losses_at(own, pairs, domains=count, eval_on=MEAN, beyond=law.start.error, **asked)  # type: ignore[arg-type]
+        plan["backtest"] = None if tried is None else tried.to_json()
+        untold = "the law could not be tried on the pilots' own past: intervals leave out what it has wrong beyond them"
+        plan["explanation"].append(f"Note: {untold if tried is None else tried.told()}.")
+        plan["explanation"].append(
+            f"Note: the law is fitted on models that have seen {short(law.start.tokens)} tokens or more; sealed "
+            f"intervals hold {law.start.error:.1%} beside its own uncertainty, the most that any start tried was off."
+        )
+        plan["options"] = [{**vars(option), "chosen": place == 0} for place, option in enumerate(options)]
+        plan["predictions"] = [
+            {
+                **_keys(option, params, count),
+                "chosen": place == 0,
+                **shared(own, ("eval_on",)),
+                "output": "loss",
+                **loss,
+            }
+            for place, (option, loss) in enumerate(zip(options, losses, strict=True))
+        ]
+    sealed = seal(plan, rows)
+    write_atomic(layout.plan, canonical_json(sealed))
+    return sealed
+
+
+def _keys(option: Option, params: int, domains: int) -> dict[str, Any]:
+    """What says which rows a prediction is about."""
+    of: dict[str, Any] = {"domains": domains} if option.expert_tokens else {}
+    tokens = {"seed_tokens": option.seed_tokens, "tokens": option.expert_tokens}
+    return {"option": named(option), "params": params, **tokens, **of}
+
+
+def undecided(config: SplitStudy, reason: NotDecidable | None, params: int, domains: int) -> dict[str, Any]:
+    """The JSON of a decision that these rows cannot carry at all."""
+    assert reason is not None
+    return {
+        "kind": "split",
+        "decided": False,
+        "choice": None,
+        "status": reason.reason,
+        "remedy": {"text": reason.remedy},
+        "params": params,
+        "total_tokens": config.plan.total_tokens,
+        "domains": domains,
+        "level": config.plan.level,
+        "notes": [],
+    }
+
+
+def _explanation(
+    config: SplitStudy,
+    decision: SplitDecision | None,
+    reason: NotDecidable | None,
+    domains: int,
+    overrides: Sequence[str],
+) -> list[str]:
+    """The decision's five lines, the last one as a command for this study, and what to beware of."""
+    if decision is None:
+        assert reason is not None
+        return [f"Choice: none yet: {reason.reason}.", f"Next: {reason.remedy}."]
+    *lines, last = decision.explain().splitlines()
+    if decision.decided:
+        last = "Next: carry the plan out and check it: speciate run STUDY.yaml --until compare"
+    elif decision.remedy is not None:
+        last = f"Next: {remedy_command(config, decision.remedy, domains, overrides)}"
+    return [*lines, last, *(f"Note: {note}." for note in decision.notes)]
