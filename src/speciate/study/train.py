@@ -14,7 +14,7 @@ from speciate.corpus.tokens.shards import Corpus
 from speciate.runs.cost import savings, train_flops
 from speciate.runs.ledger import write_ledger
 from speciate.runs.spec import RunSpec
-from speciate.runs.tree import Node, RunTree, build_tree
+from speciate.runs.tree import Node, RunTree, build_tree, state_key
 from speciate.storage import canonical_json, file_digest, write_atomic
 from speciate.study.analyse import load_plan
 from speciate.study.config import StudyConfig
@@ -106,8 +106,14 @@ def _record(config: StudyConfig, layout: Layout, corpus: Corpus, runs: Sequence[
 def finished_tree(
     config: AnyStudy, layout: Layout, corpus: Corpus, specs: Sequence[RunSpec]
 ) -> tuple[RunTree, dict[str, dict[str, Any]]]:
-    """The tree of those of these runs that are finished, and DONE of its nodes by key."""
+    """The tree of those of these runs that are finished, and DONE of its nodes by key.
+
+    A run without its last weights must not be in the tree at all: where it would end it cuts nodes that others have
+    trained in one piece, and these would then look unfinished.
+    """
     on_disk = nodes_on_disk(layout)
+    ends = {node.key for node, finished in on_disk if finished}
+    specs = [spec for spec in specs if state_key(spec, len(spec.phases) - 1, spec.phases[-1].tokens) in ends]
     tree = build_tree(specs, on_disk)
     identity = study_eval_hash(config, corpus)
     found = {node.key: read_done(layout.runs / node.key, identity) for node in tree.nodes}

@@ -252,3 +252,16 @@ def test_stages_and_dry_run(finished: tuple[Layout, StudyResult], monkeypatch: p
     result = run_study(study, [], None, True, shown)
     text = shown.export_text()
     assert "all domains, to 6,144: done" in text and "birds" in text and result.status.startswith("0 of 28 nodes")
+
+
+def test_a_sealed_plan_that_was_not_carried_out_hides_no_longer_pilot(split_study: Path, tmp_path: Path) -> None:
+    shutil.copytree(split_study.parent, tmp_path / "copy", ignore=lambda *_: {"runs", "plan.json"})
+    study = tmp_path / "copy" / "study.yaml"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decide, "plan_split", choosing("split", 18_000.0))
+        run_study(study, [], "plan", False, quiet())
+    longer = ["split.budgets=[15360,61440]", "plan.total_tokens=92160"]
+    run_study(study, longer, "pilot", False, quiet())
+    ledger = read_ledger(tmp_path / "copy" / "ledger.parquet")
+    trunk = ledger[(ledger["run"] == "a-t0") & (ledger["eval_on"] == "mean")]
+    assert trunk["seed_tokens"].max() == 61_440, "the sealed plan would have ended its unsplit run at 46,080"

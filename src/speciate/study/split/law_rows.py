@@ -10,7 +10,7 @@ import pandas as pd
 from speciate.planning.split.backtest import Start, law_start, seen
 from speciate.study.split.config import SplitStudy
 from speciate.study.split.rows import MEAN
-from speciate.study.split.specs import SplitRun, log_grid, planned
+from speciate.study.split.specs import SplitRun, log_grid, planned, tried_options
 
 STARTS = (1 / 8, 1 / 4, 1 / 2, 1)  # of the smallest budget: tokens from which a model may be taken to follow the law
 
@@ -57,7 +57,9 @@ def law_rows(config: SplitStudy, ledger: pd.DataFrame, runs: Sequence[SplitRun])
     params = planned(config)[1].params
     past = pilot_rows(config, ledger, runs, factor)
     own = past[past["params"] == params]
-    starts = [share * min(config.split.budgets) for share in STARTS]
+    least = min(option.seed_tokens + option.expert_tokens for option in tried_options(config, count))
+    every = [share * min(config.split.budgets) for share in STARTS]
+    starts = [start for start in every if start <= least] or every[:1]  # the law is asked of every option
     start = law_start(own, starts, factor, params=params, domains=count, eval_on=MEAN)
     rows = pilot_rows(config, ledger, runs)
     return LawRows(rows[seen(rows) >= start.tokens], start)
