@@ -27,7 +27,7 @@ SURFACE = {
         "--actuals", "--batch", "--device", "--device-table", "--devices", "--help", "--json", "--mfu", "--price",
         "--recompute", "--sequence", "--sharding", "--tokens", "--took-hours", "CONFIG_OR_PARAMS",
     ],
-    "route": ["--experts", "--file", "--help", "--json", "--top", "DIR", "[TEXT]..."],
+    "route": ["--experts", "--field", "--file", "--help", "--json", "--task", "--top", "DIR", "[TEXT]..."],
     "generate": [
         "--expert", "--experts", "--help", "--json", "--max-new-tokens", "--seed", "--stop", "--temperature",
         "--top-p", "DIR", "prompt",

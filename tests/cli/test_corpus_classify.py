@@ -17,16 +17,19 @@ import pytest
 import typer
 
 from speciate.cli.corpus_classify import classify
-from speciate.cli.output import DONE, STOPPED
+from speciate.cli.output import DONE, STOPPED, Stopped
 from speciate.errors import UserError
 
 
 def run(*arguments: object) -> Any:
     app = typer.Typer()
     app.command()(classify)
-    return typer.main.get_command(app).main(
-        args=[str(argument) for argument in arguments], prog_name="classify", standalone_mode=False
-    )
+    try:
+        return typer.main.get_command(app).main(
+            args=[str(argument) for argument in arguments], prog_name="classify", standalone_mode=False
+        )
+    except Stopped:  # the code that main gives it
+        return STOPPED
 
 
 @pytest.fixture

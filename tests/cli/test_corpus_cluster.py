@@ -60,6 +60,16 @@ def test_json_is_one_object_on_stdout(texts: Path, tmp_path: Path, capsys: pytes
     assert told["documents"] == 60 and len(told["clusters"]["clusters"]) == 2 and told["next"].startswith("speciate")
 
 
+@pytest.mark.parametrize(("options", "field"), [((2, 0.3), True), ((12, 0.05), False), ((2, 0.0), False)])
+def test_the_next_command_goes_by_held_out_windows_where_every_cluster_has_some(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[int, float], field: bool
+) -> None:
+    assert run(texts, "--out", tmp_path / "o", "--clusters", options[0], "--held-out", options[1], "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert ("--held-out-field held_out" in told["next"]) == field
+    assert all(card["held_out"] for card in told["clusters"]["clusters"]) == field
+
+
 def test_more_clusters_than_windows_is_told(texts: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="windows for 100 clusters"):
         run(texts, "--out", tmp_path / "o", "--clusters", 100)

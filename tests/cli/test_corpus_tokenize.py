@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,22 @@ def test_a_person_is_told_what_is_there_and_what_will_be_drawn(
     for part in ("already there", "phase 1 draws 30,000 tokens, 300 samples:", "phase 2 draws 40,000 tokens", "law"):
         assert part in said
     assert "tokens read again" in said and "Repeats: law" in said and "Next: less of law" in said
+
+
+@pytest.mark.parametrize("more", [["--held-out", 0.1, "--seed", 3], ["--held-out-field", "kept apart"]])
+def test_the_command_that_is_printed_goes_on_with_the_same_corpus(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[object]
+) -> None:
+    for file in texts.iterdir():
+        lines = file.read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) | {"kept apart": number % 5 == 0} for number, line in enumerate(lines)]
+        file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    inputs = [f"law={texts / 'law.jsonl'}", texts / "general.jsonl"]
+    assert run(*inputs, "--out", tmp_path / "a corpus", "--vocabulary", 300, *more) == 0
+    printed = capsys.readouterr().out.splitlines()[-1].partition("mixture draws: ")[2]
+    assert run(*shlex.split(printed)[3:]) == 0
+    said = capsys.readouterr().out
+    assert "already there" in said and "phase 1 draws" in said
 
 
 def test_json_is_one_object_and_the_corpus_opens(

@@ -108,6 +108,28 @@ def test_interruption_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert json.loads(capsys.readouterr().out) == {"status": "stopped"}
 
 
+def test_a_verb_that_waits_for_its_user_has_said_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "texts.jsonl").write_text('{"text": "the court"}\n' * 5)
+    command = ["corpus", "classify", str(tmp_path / "texts.jsonl"), "--topic", "law", "--out", str(tmp_path / "law")]
+    assert main([*command, "--labels", str(tmp_path / "a.csv"), "--json"]) == 130
+    said = capsys.readouterr()
+    assert json.loads(said.out)["status"].startswith("stopped: fill in") and "begins anew" not in said.err
+    assert main([*command, "--labels", str(tmp_path / "b.csv")]) == 130
+    said = capsys.readouterr()
+    assert "Next: the same command again" in said.out and "Stopped" not in said.err
+
+
+def test_a_step_of_corpus_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("speciate.corpus.steps.parts.cut", interrupt)
+    assert main(["corpus", "clean", str(tmp_path), "--out", str(tmp_path / "out")]) == 130
+    assert "goes on from here" in capsys.readouterr().err
+
+
 def test_a_study_goes_on_where_it_was_stopped(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

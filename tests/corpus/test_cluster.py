@@ -126,6 +126,18 @@ def test_a_stopped_run_goes_on(source: Path, tmp_path: Path, monkeypatch: pytest
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(source: Path, tmp_path: Path) -> None:
+    run(source, tmp_path / "good")
+    (tmp_path / "out" / "work").mkdir(parents=True)
+    (tmp_path / "out" / "work" / "fitted.f4").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        run(source, tmp_path / "out")
+    (tmp_path / "out" / "work" / "fitted.f4").unlink()
+    run(source, tmp_path / "out")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "good")
+
+
 def test_files_of_another_request_are_not_taken_over(source: Path, tmp_path: Path) -> None:
     run(source, tmp_path / "one", ClusterOptions(clusters=3, dimensions=8, window=64, held_out=0.2))
     (tmp_path / "two").mkdir()

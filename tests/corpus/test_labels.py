@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from speciate.corpus.classify.labelling import LabellingStopped, label_by_hand
-from speciate.corpus.classify.labels import Label, read_labels, write_labels, write_questions
+from speciate.corpus.classify.labels import (
+    Label,
+    read_labels,
+    write_labels,
+    write_questions,
+    write_questions_to_judge,
+)
 from speciate.corpus.classify.sampling import Candidate
 from speciate.errors import UserError
 
@@ -25,6 +31,18 @@ def test_a_table_to_fill_is_read_with_what_was_filled_in(tmp_path: Path) -> None
     assert read_labels(file) == [Label("a", None), Label("b", None)]
     file.write_text("\ufeff" + file.read_text(encoding="utf-8").replace("b,,", "b, 4.0 ,"), encoding="utf-8")
     assert read_labels(file) == [Label("a", None), Label("b", 4)]
+
+
+def test_rows_of_one_table_go_into_the_other(tmp_path: Path) -> None:
+    write_questions(tmp_path / "labels.csv", [("a", "x")])
+    write_questions_to_judge(tmp_path / "to_judge.csv", [("b", "y", 2.5)])
+    added = (tmp_path / "to_judge.csv").read_text().splitlines()[1].replace("b,,", "b,4,")
+    with (tmp_path / "labels.csv").open("a") as file:
+        file.write(added + "\n")
+    assert read_labels(tmp_path / "labels.csv") == [Label("a", None), Label("b", 4, 2.5, held_out=True)]
+    (tmp_path / "own.csv").write_text(f"id,score\na,1\n{added}\n")
+    with pytest.raises(UserError, match=r"own.csv line 3: more fields than columns \(id, score\)"):
+        read_labels(tmp_path / "own.csv")
 
 
 def test_a_label_given_twice_counts_once_and_a_score_beats_none(tmp_path: Path) -> None:

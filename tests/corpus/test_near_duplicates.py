@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ import pytest
 from speciate.corpus.clean import ngrams
 from speciate.corpus.clean.near_duplicates import Near, similarity, sketch
 from speciate.corpus.clean.ngrams import ngram_hashes, normalised, word_hashes
+from speciate.corpus.clean.parts import Survey
 from speciate.corpus.clean.same_text import Column, alike_by_check, find_repeats, fingerprint, met
+from speciate.corpus.clean.shingles import TrueSimilarity, ask
 from speciate.corpus.clean.step import Cleaning, clean
 from speciate.corpus.steps.parts import cut
 
@@ -140,6 +143,28 @@ def test_only_documents_that_share_a_band_are_asked_about(tmp_path: Path) -> Non
 def test_fingerprints_of_two_halves() -> None:
     checks = np.array([5, 5, 6], np.uint64)
     assert alike_by_check(checks)(np.array([0, 0]), np.array([1, 2])).tolist() == [1.0, 0.0]
+
+
+def test_long_documents_are_compared_without_holding_them(tmp_path: Path) -> None:
+    (tmp_path / "books.txt").write_text("a")
+    (part,) = cut(tmp_path / "books.txt")
+    survey, books, runs = Survey(tmp_path / "found", part), 12, 500_000  # 2 MB each
+    begins = np.array([0, books])
+    ask([survey], begins, np.ones(books, bool))
+    survey.file("runs", "u4").parent.mkdir()
+    np.concatenate([np.arange(n * 1000, n * 1000 + runs, dtype="<u4") for n in range(books)]).tofile(
+        survey.file("runs", "u4")
+    )
+    np.save(survey.file("runs", "npy"), np.arange(books + 1) * runs)
+    alike = TrueSimilarity([survey], begins, np.zeros((books, 112), np.uint8), 0.8)
+    tracemalloc.start()
+    try:
+        found = alike(np.arange(1, books), np.zeros(books - 1, np.int64))
+        assert tracemalloc.get_traced_memory()[1] < 10 * runs * 4, "two of them joined and sorted, not all"
+    finally:
+        tracemalloc.stop()
+    apart = 1000 * np.arange(1, books)
+    assert found == pytest.approx((runs - apart) / (runs + apart))
 
 
 @pytest.mark.parametrize("size", [1e9, 5e4])

@@ -187,6 +187,20 @@ def test_average_precision_told_by_a_few_labels_is_that_of_all() -> None:
     assert judge_scores(scores, everything, pool=scores)["average_precision"]["value"] == pytest.approx(truth)
 
 
+def test_average_precision_told_by_labels_at_random_is_that_of_all() -> None:
+    rng = np.random.default_rng(0)
+    errors = []
+    for _ in range(40):
+        relevant = rng.random(2000) < 0.3
+        scores = rng.normal(size=2000) + 3 * relevant
+        truth = average_precision(scores, relevant, np.ones(2000))
+        drawn = rng.choice(2000, 100, replace=False)
+        held = [Label(str(at), 5 * int(relevant[at]), held_out=True) for at in drawn]
+        told = judge_scores(scores[drawn], held, pool=scores)["average_precision"]
+        errors.append(told["value"] - truth)
+    assert abs(np.mean(errors)) < 0.02 and np.std(errors) < 0.04
+
+
 def test_average_precision_is_scikit_learns_with_weights_and_ties() -> None:
     from sklearn.metrics import average_precision_score
 

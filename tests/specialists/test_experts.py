@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -159,3 +160,31 @@ def test_experts_that_are_loaded_at_once_are_whole(tiny: Path) -> None:
         for thread in threads:
             thread.join(30)
     assert not wrong and found == [True] * 12
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"device": "nowhere"}, "no device 'nowhere'"),
+        ({"device": "cuda:99"}, "no device 'cuda:99'"),
+        ({"dtype": "float16"}, "a dtype 'float16'"),
+        ({"dtype": torch.int8}, "a dtype torch.int8"),
+    ],
+)
+def test_a_device_or_dtype_that_there_is_not(tiny: Path, options: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Specialists.load(tiny, **options)
+
+
+def test_one_expert_may_be_named_without_a_list(tiny: Path) -> None:
+    assert Specialists.load(tiny, experts="law").names == ("law",)
+
+
+def test_what_is_no_text_is_named(specialists: Specialists) -> None:
+    with pytest.raises(UserError) as raised:
+        specialists.route(["law", "\udcff", 3, b"x"])  # type: ignore[list-item]
+    assert [problem.where for problem in raised.value.problems] == ["text 2", "text 3", "text 4"]
+    for expert in (None, "law"):
+        with pytest.raises(UserError, match="it is not Unicode"):
+            specialists.generate("\udcff", expert=expert)
+    assert len(specialists.route(each for each in PROMPTS)) == len(PROMPTS)  # type: ignore[arg-type]

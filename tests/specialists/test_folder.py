@@ -131,6 +131,9 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, own: Path) -> Non
         lambda held: held["experts"].append(held["experts"][0]),
         lambda held: held["experts"][1].update(bytes="many"),
         lambda held: held.pop("format"),
+        lambda held: held.update(sequence_length=0),
+        lambda held: held.update(sequence_length=float("inf")),
+        lambda held: held["router"].update(prefix_tokens=-1),
     ],
 )
 def test_a_damaged_manifest_is_refused_and_nothing_outside_is_read(own: Path, change: Any) -> None:
@@ -162,3 +165,15 @@ def test_one_whole_copy_of_the_tokenizer_is_enough(own: Path) -> None:
     files[-1].write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match="no copy of the tokenizer is whole"):
         Specialists.load(own)
+
+
+def test_a_manifest_of_other_names_than_the_routers_is_refused(own: Path) -> None:
+    changed(own, lambda held: held["experts"][0].update(name="other", folder="experts/other"))
+    with pytest.raises(UserError, match="it knows no other"):
+        Specialists.load(own)
+
+
+def test_a_manifest_nested_without_end_is_refused(own: Path) -> None:
+    (own / "specialists.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(UserError, match="not a manifest of specialists"):
+        read_folder(own)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -13,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from specialists.tiny import DOMAINS, domain_texts
 from speciate.errors import UserError
 from speciate.specialists.experts import Specialists
-from speciate.specialists.generate import Sampling, _Draw
+from speciate.specialists.generate import Sampling, Stream, _Draw, _end_streams
 
 PROMPT = domain_texts("law", 1, seed=5)[0][:60]
 
@@ -169,3 +172,30 @@ def test_threads_get_what_each_gets_alone(tiny: Path) -> None:
         thread.join(30)
     assert [found.get(at) for at in range(len(asked))] == wanted
     assert len(shared.loaded) <= 2 and shared.loaded_bytes <= 2.2 * size
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-45, 1e-5])
+def test_next_to_no_temperature_is_none(specialists: Specialists, temperature: float) -> None:
+    cold = specialists.generate(PROMPT, max_new_tokens=8, temperature=temperature, seed=1)
+    assert cold == specialists.generate(PROMPT, max_new_tokens=8)
+
+
+def test_a_program_may_end_while_a_stream_goes_on(tiny: Path) -> None:
+    code = "import sys; from speciate import Specialists; s = Specialists.load(sys.argv[1])\n"
+    code += "with s.stream('the court', max_new_tokens=120, temperature=1.0) as t: next(t); raise SystemExit(7)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    ended = subprocess.run([sys.executable, "-c", code, str(tiny)], env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (7, "")
+
+
+def test_when_the_interpreter_ends_streams_do_first() -> None:
+    ended = threading.Event()
+
+    def run(tell: Any, cancelled: Any) -> Any:
+        while not cancelled():
+            time.sleep(0.001)
+        ended.set()
+
+    stream = Stream("law", run)
+    _end_streams()
+    assert ended.is_set() and stream.result is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -36,6 +37,9 @@ def prepared(tiny: Path, made_from: Path) -> None:
     shutil.copytree(made_from, "trained")
     rows = [{"text": text, "domain": domain} for domain in DOMAINS for text in domain_texts(domain, 4, seed=7)]
     Path("held_out.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    contexts = ["the enzyme of a tissue is", "on appeal the counsel is", "the method of a class is to"]
+    exam = [{"ctx": context, "endings": ["in", "for"], "label": 0} for context in contexts]
+    Path("hellaswag.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, exam)).encode()))
 
 
 def played() -> list[tuple[str, str]]:
@@ -57,7 +61,7 @@ def test_the_page_shows_what_it_gives(
     monkeypatch.chdir(tmp_path)
     prepared(tiny, made_from)
     blocks = played()
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for shown, now in blocks:
         if " generate " in shown:  # what is drawn may differ between machines
             shown, now = (text.splitlines()[0] + text.splitlines()[-1] for text in (shown, now))

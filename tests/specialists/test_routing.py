@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from specialists.tiny import DOMAINS, domain_texts
+from speciate.corpus.tokens.parts import domain_name
 from speciate.errors import UserError
 from speciate.specialists.experts import Specialists
-from speciate.specialists.routing import most_routed
+from speciate.specialists.routing import most_routed, router_names
 
 TEXTS = [text for domain in DOMAINS for text in domain_texts(domain, 20, seed=3)]
 
@@ -76,3 +77,8 @@ def test_one_text_for_a_list_is_refused_and_none_is_none(specialists: Specialist
     with pytest.raises(UserError, match="one text where texts are wanted"):
         specialists.route("law")
     assert specialists.route([]) == []
+
+
+def test_columns_of_clusters_are_called_as_domains_of_corpus_tokenize_are(tmp_path: Path) -> None:
+    (tmp_path / "clusters.json").write_text("{}", encoding="utf-8")
+    assert router_names(tmp_path, 12) == tuple(domain_name(number, "cluster") for number in range(12))

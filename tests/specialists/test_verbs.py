@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_routing_needs_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"), [("", "no text"), ('{"text": "a"}\n{"other": 1}\nnot json', "line 2"), (None, "cannot be read")]
+    ("lines", "said"), [("", "no records"), ('{"text": "a"}\n{"other": 1}\nnot json', "line 2"), (None, "no such file")]
 )
 def test_files_that_hold_no_text_are_refused(tiny: Path, tmp_path: Path, lines: str | None, said: str) -> None:
     file = tmp_path / "t.jsonl"
@@ -95,3 +96,31 @@ def test_options_of_generate_are_those_of_specialists(
         "--stop", "zz", "--max-new-tokens", "30",
     )  # fmt: skip
     assert said == (0, wanted.text + "\n")
+
+
+def test_what_the_shell_closed_and_bytes_that_are_no_text(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UserError, match="it is closed"):
+        ROUTE(str(tiny))
+    with pytest.raises(UserError, match="it is closed"):
+        GENERATE(str(tiny), "-")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"law \xff"), encoding="utf-8"))
+    with pytest.raises(UserError, match="give UTF-8 text"):
+        ROUTE(str(tiny))
+    with pytest.raises(UserError, match="text 2: it is not Unicode"):
+        ROUTE(str(tiny), "law", "\udcff")
+
+
+def test_a_file_that_begins_with_a_mark_of_its_encoding(tiny: Path, tmp_path: Path) -> None:
+    file = tmp_path / "t.txt"
+    file.write_text(TEXTS[2] + "\n", encoding="utf-8")
+    wanted = ROUTE(str(tiny), "--file", str(file))
+    file.write_text(TEXTS[2] + "\n", encoding="utf-8-sig")
+    assert ROUTE(str(tiny), "--file", str(file)) == wanted
+
+
+def test_generate_outlives_a_closed_stdout(tiny: Path) -> None:
+    command = f"{sys.executable} -m speciate generate {tiny} 'the court of appeal' --max-new-tokens 2 >&-"
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    ended = subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True)
+    assert ended.returncode == 0 and ended.stderr.startswith("law: 2 tokens")

@@ -20,7 +20,7 @@ from speciate.cli.corpus_options import (
     engine_of,
     progress_bar,
 )
-from speciate.cli.output import DONE, STOPPED, Json, Seed, emit, lines_of, number, screen
+from speciate.cli.output import DONE, Json, Seed, Stopped, emit, lines_of, number, screen
 from speciate.errors import Problem, UserError
 
 Topic = Annotated[str, typer.Option(help='What the texts are to be about, as in "Brazilian law".')]
@@ -126,7 +126,8 @@ def classify(
             else:
                 ranking, known, drawn = grades_of_file(sampling, labels or Path())
         except LabellingStopped as stopped:
-            return _stopped(str(stopped), as_json)
+            _tell_stopped(str(stopped), as_json)
+            raise Stopped from stopped
         topic_model = learn_topic(ranking, known, out, encoder)
     with progress_bar(as_json) as progress:
         files = score_corpus(parts, out, topic_model, tokens, where, progress, most_bad)
@@ -162,12 +163,11 @@ def _check(topic: str, sources: list[object], budget: str | None, threshold: flo
         raise UserError(problems)
 
 
-def _stopped(what: str, as_json: bool) -> int:
+def _tell_stopped(what: str, as_json: bool) -> None:
     if as_json:
         emit({"status": f"stopped: {what}"})
     else:
         print(f"Stopped: {what}\nNext: the same command again")
-    return STOPPED
 
 
 def told(report: dict[str, Any]) -> list[str]:

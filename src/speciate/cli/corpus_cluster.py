@@ -55,7 +55,8 @@ def cluster(
     options = ClusterOptions(clusters, embedding, dimensions, window, prefix, held_out, sample, seed)
     with progress_bar(as_json) as progress:
         report = cluster_corpus(cut(inputs, text_field=text_field), out, options, where, progress, most_bad)
-    fields = "--domain-field cluster" + (" --held-out-field held_out" if held_out else "")
+    every = all(card["held_out"] for card in report["clusters"]["clusters"])  # of little text some have none held out
+    fields = "--domain-field cluster" + (" --held-out-field held_out" if every else "")
     report |= {"folder": str(out), "next": f"speciate corpus tokenize {shlex.quote(str(out))} {fields} --out tokens"}
     if as_json:
         emit(report)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from speciate.cli.corpus_options import Address, EngineKind, Field, MostBad, Out, Processes, engine_of, progress_bar
 from speciate.cli.output import DONE, Json, emit, lines_of, screen, table
 from speciate.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from speciate.corpus.tokens.step import Tokenizing
 
 Named = Annotated[
     list[str],
@@ -47,6 +50,10 @@ Mixture = Annotated[
 Tokens = Annotated[list[float] | None, typer.Option(help="Tokens of each --mixture.", metavar="TOKENS")]
 Length = Annotated[int, typer.Option(help="Tokens of a sample, for the mixture's report.", min=1)]
 Seed = Annotated[int, typer.Option(help="Seed of what is held out.", min=0)]
+
+OPTIONS = {"--tokenizer": "tokenizer", "--vocabulary": "vocabulary", "--sample-bytes": "sample_bytes",
+           "--held-out": "held_out_share", "--seed": "seed", "--domain-field": "domain_field",
+           "--held-out-field": "held_out_field", "--text-field": "text_field"}  # fmt: skip
 
 
 def tokenize(
@@ -99,7 +106,7 @@ def tokenize(
         "domains": describe(corpus),
     }
     report |= {"mixture": _mixture(corpus, mixture or [], tokens or [], sequence_length)}
-    report |= {"next": _next(out, corpus, report["mixture"])}
+    report |= {"next": _next(_again(inputs, out, how), out, report["mixture"])}
     if as_json:
         emit({name: value for name, value in report.items() if name != "request"})
     else:
@@ -142,8 +149,18 @@ def _mixture(corpus: Any, mixture: list[str], tokens: list[float], length: int) 
     return draws(sizes, phases, length)
 
 
-def _next(out: Path, corpus: Any, mixture: dict[str, Any] | None) -> str:
-    again = f"speciate corpus tokenize (the same) --out {shlex.quote(str(out))}"
+def _again(inputs: list[str], out: Path, how: Tokenizing) -> str:
+    """The command that made this, to be given more options; where it ran is left out, as all is done."""
+    from speciate.corpus.tokens.step import Tokenizing
+
+    plain, words = Tokenizing(), [*inputs, "--out", str(out)]
+    for option, name in OPTIONS.items():
+        if (value := getattr(how, name)) != getattr(plain, name):
+            words += [option, str(value)]
+    return f"speciate corpus tokenize {shlex.join(words)}"
+
+
+def _next(again: str, out: Path, mixture: dict[str, Any] | None) -> str:
     if mixture is None:
         return f"see what a mixture draws: {again} --mixture natural --tokens 1e9"
     if mixture["repeats"]:

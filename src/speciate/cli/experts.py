@@ -19,8 +19,20 @@ if TYPE_CHECKING:
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of specialists.")]
 Texts = Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts; without any, lines of stdin.")]
 File = Annotated[
-    Path | None, typer.Option("--file", help="Texts, one a line; of a .jsonl, the field text of every line.")
+    Path | None,
+    typer.Option(
+        "--file", help="Texts, one a line; of a .jsonl, .jsonl.gz, .jsonl.zst or .parquet, the field text of each."
+    ),
 ]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="The records of --file are of this exam, and go by the field of it that poses the question: ctx of "
+        "hellaswag, goal of piqa, sentence of winogrande, question of others.",
+        metavar="NAME",
+    ),
+]
+TaskField = Annotated[str | None, typer.Option(help="The field of the records of --file to go by.", metavar="NAME")]
 Top = Annotated[int, typer.Option(help="Experts to show of each text, the likeliest first.", min=1)]
 Experts = Annotated[str | None, typer.Option(help="Choose among these only, as in law,code.")]
 Prompt = Annotated[str, typer.Argument(help="What to go on with; - reads it from stdin.")]
@@ -36,6 +48,8 @@ def route(
     folder: Folder,
     texts: Texts = None,
     file: File = None,
+    task: Task = None,
+    field: TaskField = None,
     top: Top = 1,
     experts: Experts = None,
     as_json: Json = False,
@@ -46,7 +60,7 @@ def route(
 
     manifest = read_folder(folder)
     names = chosen_names(manifest, _names(experts))
-    asked = _texts(texts, file)
+    asked = _texts(texts, file, task, field)
     routes = load_expert_router(manifest, names).route(asked)
     if as_json:
         emit({"directory": str(folder), "prefix_tokens": manifest.prefix_tokens, "routes": [
@@ -79,7 +93,7 @@ def generate(
 
     from speciate.specialists.experts import Specialists
 
-    asked = sys.stdin.read() if prompt == "-" else prompt
+    asked = _stdin() if prompt == "-" else prompt
     specialists = Specialists.load(folder, experts=_names(experts))
     started = time.perf_counter()
     with specialists.stream(
@@ -102,40 +116,54 @@ def generate(
     return DONE
 
 
-def _texts(texts: list[str] | None, file: Path | None) -> list[str]:
+def _texts(texts: list[str] | None, file: Path | None, task: str | None, field: str | None) -> list[str]:
     """Of the arguments, the file or stdin."""
+    from speciate.corpus.reading.files import LINES, TABLES
+
+    problems = []
     if texts and file is not None:
-        raise UserError(Problem("texts and a file of texts", "--file", "give one of them"))
+        problems.append(Problem("texts and a file of texts", "--file", "give one of them"))
+    if task is not None and field is not None:
+        problems.append(Problem("a task, whose field is known, and a field", "--field", "leave one out"))
+    of_records = file is not None and file.name.lower().endswith((*LINES, *TABLES))
+    for name, given in (("--task", task), ("--field", field)):
+        if given is not None and not given.strip():
+            problems.append(Problem("no name", name, "give one, or leave it out"))
+        if given is not None and not of_records:
+            what = "no file of records" if file is None else f"{file} is no file of records"
+            problems.append(Problem(what, name, f"give one by --file: {', '.join((*LINES, *TABLES))}"))
+    if problems:
+        raise UserError(problems)
     if texts:
         return texts
-    found = _lines(sys.stdin.read(), None) if file is None else _lines(_read(file), file)
+    if file is not None and of_records:
+        from speciate.corpus.cluster.task_texts import task_texts
+
+        return task_texts(file, task, field if task or field else "text")
+    found = _lines(_stdin() if file is None else _read(file))
     if not found:
         raise UserError(Problem("no text", str(file or "stdin"), "give at least one line"))
     return found
 
 
+def _stdin() -> str:
+    if sys.stdin is None:  # the shell closed it
+        raise UserError(Problem("it is closed", "stdin", "give text as an argument or through a pipe"))
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UserError(Problem(f"cannot be read ({error})", "stdin", "give UTF-8 text")) from error
+
+
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark of its encoding
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(Problem(f"cannot be read ({error})", str(file), "give a file of UTF-8 text")) from error
 
 
-def _lines(held: str, file: Path | None) -> list[str]:
-    import json
-
-    lines = [(number, line) for number, line in enumerate(held.split("\n"), 1) if line.strip()]
-    if file is None or file.suffix != ".jsonl":
-        return [line for _, line in lines]
-    texts, problems = [], []
-    for number, line in lines:
-        try:
-            texts.append(str(json.loads(line)["text"]))
-        except (ValueError, KeyError, TypeError):
-            problems.append(Problem("no object with a field text", f"{file} line {number}", "mend or delete the line"))
-    if problems:
-        raise UserError(problems)
-    return texts
+def _lines(held: str) -> list[str]:
+    return [line for line in held.split("\n") if line.strip()]
 
 
 def _names(experts: str | None) -> list[str] | None:
@@ -154,5 +182,5 @@ def _beginning(text: str) -> str:
 
 def _show(piece: str) -> None:
     """At once, and with ? for letters that the terminal does not have."""
-    coding = sys.stdout.encoding or "utf-8"
+    coding = getattr(sys.stdout, "encoding", None) or "utf-8"  # stdout is None where the shell closed it
     print(piece.encode(coding, "replace").decode(coding), end="", flush=True)

@@ -36,7 +36,7 @@ from speciate.cli import (
     serve,
     studies,
 )
-from speciate.cli.output import DONE, NOT_DECIDABLE, OURS, STOPPED, USER_ERROR, emit, show_problems
+from speciate.cli.output import DONE, NOT_DECIDABLE, OURS, STOPPED, USER_ERROR, Stopped, emit, show_problems
 from speciate.errors import NotDecidable, Problem, UserError, machine_problem
 
 _EXTRAS = {
@@ -125,9 +125,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if as_json:
             emit({"status": f"not decidable: {error.reason}", "reason": error.reason, "remedy": error.remedy})
         return NOT_DECIDABLE
+    except Stopped:
+        return STOPPED
     except (KeyboardInterrupt, typer.Abort):
         verb = next((word for word in arguments if not word.startswith("-")), "")
-        onward = "goes on from here" if verb in ("run", "demo") else "begins anew"
+        keeps = verb in ("run", "demo") or (verb == "corpus" and "inspect" not in arguments)
+        onward = "goes on from here" if keeps else "begins anew"
         print(f"Stopped. The same command {onward}.", file=sys.stderr)
         if as_json:
             emit({"status": "stopped"})

@@ -30,6 +30,10 @@ Bootstrap = Annotated[int, typer.Option(help="Draws behind the intervals; 0: non
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn.", min=0)]
 
 
+class Stopped(Exception):
+    """A verb has ended before it was done, and has said what its user does before it goes on."""
+
+
 def emit(value: dict[str, Any]) -> None:
     """Print the one JSON object of a verb. Numpy scalars are numbers; NaN is ours to prevent, so it is an error."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain)

@@ -39,7 +39,7 @@ def build_specialists(
 ) -> Path:
     """Write ``out`` from Hugging Face folders by name of expert and the folder of a router. Returns ``out``.
 
-    The names are those of the router's columns ("names" of its clusters.json, else cluster-0, cluster-1, ...).
+    The names are those of the router's columns ("names" of its clusters.json, else cluster-00, cluster-01, ...).
     ``about``: free facts for the card. ``details``: {name: {"tokens": trained on, "domain": name}} of experts, and of
     "base"; without it an expert's domain is its name. Files are copied; code and pickles beside them are not.
 

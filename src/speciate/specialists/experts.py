@@ -13,10 +13,10 @@ import torch
 from speciate.errors import Problem, UserError
 from speciate.specialists.folder import Entry, Manifest, read_folder
 from speciate.specialists.generate import Asked, Generation, Sampling, Stream, generate
-from speciate.specialists.loading import load_common_tokenizer, load_model, memory_bytes
+from speciate.specialists.loading import load_common_tokenizer, load_model, memory_bytes, usable_device
 from speciate.specialists.losses import HOWS, LogLikelihood, Losses, Text, after_prefix, measure, score
 from speciate.specialists.memory import Memory
-from speciate.specialists.routing import ExpertRouter, Route, chosen_names, load_expert_router, unknown
+from speciate.specialists.routing import ExpertRouter, Route, check_texts, chosen_names, load_expert_router, unknown
 from speciate.training.model import device as first_device
 
 BASE = "base"
@@ -66,10 +66,12 @@ class Specialists:
         Raises UserError for a folder of something else, unknown experts, and a damaged router or tokenizer.
         """
         manifest = read_folder(Path(folder))
-        names = chosen_names(manifest, experts)
+        names = chosen_names(manifest, [experts] if isinstance(experts, str) else experts)
         if memory_bytes is not None and not memory_bytes > 0:
             raise UserError(Problem(f"a limit of {memory_bytes} bytes", "memory_bytes", "give more than 0, or None"))
-        return cls(manifest, names, memory_bytes, torch.device(device) if device else first_device(), dtype)
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise UserError(Problem(f"a dtype {dtype!r}", "dtype", "give one of torch's, as torch.bfloat16, or None"))
+        return cls(manifest, names, memory_bytes, usable_device(device) if device else first_device(), dtype)
 
     @property
     def card(self) -> str:
@@ -106,7 +108,7 @@ class Specialists:
         """The expert of each text by its first tokens, and the probability of every expert."""
         if isinstance(texts, str):
             raise UserError(Problem("one text where texts are wanted", "route", "give a list: route([text])"))
-        return self._router.route(texts)
+        return self._router.route([*texts])
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text as the experts read it."""
@@ -199,6 +201,7 @@ class Specialists:
         return [each for each in found if each is not None]
 
     def _asked(self, prompt: str, expert: str | None, sampling: Sampling) -> Asked:
+        check_texts([prompt])
         name = self.route([prompt])[0].expert if expert is None else self._named(expert)
         ids = self.tokenizer.encode(prompt).ids or [self._end]
         room = self.sequence_length - len(ids)

@@ -95,7 +95,7 @@ def read_folder(root: Path) -> Manifest:
         return _parsed(root, held)
     except UserError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         what = f"not a manifest of specialists ({type(error).__name__}: {error})"
         raise UserError(Problem(what, str(file), AGAIN)) from error
 
@@ -109,8 +109,11 @@ def _parsed(root: Path, held: dict[str, Any]) -> Manifest:
     router = held["router"]
     if router["folder"] != "router":
         raise ValueError(f"a router in {router['folder']!r}")
-    return Manifest(root, experts, base, _files(router["files"]), int(router["prefix_tokens"]),
-                    str(held["tokenizer_sha256"]), int(held["sequence_length"]), dict(held["about"]))  # fmt: skip
+    prefix, sequence = int(router["prefix_tokens"]), int(held["sequence_length"])
+    if prefix < 1 or sequence < 2:
+        raise ValueError(f"a router that reads {prefix} tokens, models of {sequence}")
+    return Manifest(root, experts, base, _files(router["files"]), prefix, str(held["tokenizer_sha256"]), sequence,
+                    dict(held["about"]))  # fmt: skip
 
 
 def _entry(held: Mapping[str, Any], folder: str) -> Entry:

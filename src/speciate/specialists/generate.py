@@ -6,6 +6,7 @@ generator of this call, so a seed gives the same text whatever other threads dra
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import time
@@ -20,6 +21,8 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 from speciate.errors import Problem, UserError
 from speciate.specialists.pieces import Pieces
 
+COLDEST = 1e-4  # temperatures below it are 0: scores divided by them would overflow
+LAST_SECONDS = 10.0  # for threads to end the token that they are in
 LEAST_SECONDS = 0.005  # between pieces: waking the reader for every token of a small model costs a tenth of its speed
 
 
@@ -37,7 +40,7 @@ class Sampling:
     def __post_init__(self) -> None:
         checks = [
             (self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "give at least 1"),
-            (0 <= self.temperature < float("inf"), "temperature", self.temperature, "give 0 or more"),
+            (0 <= self.temperature < float("inf"), "temperature", self.temperature, "give a finite number, 0 or more"),
             (0 < self.top_p <= 1, "top_p", self.top_p, "give a share above 0 and up to 1"),
             (
                 self.seed is None or 0 <= self.seed < 2**63,
@@ -76,6 +79,21 @@ class Asked:
     end: int
 
 
+_working: dict[threading.Thread, threading.Event] = {}  # threads of streams, and what ends them
+
+
+def _end_streams() -> None:
+    """Before the interpreter ends, which a thread within a step of torch's would crash."""
+    working, end = dict(_working), time.monotonic() + LAST_SECONDS
+    for cancelled in working.values():
+        cancelled.set()
+    for thread in working:
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+atexit.register(_end_streams)
+
+
 class Stream(Iterator[str]):
     """Pieces of text as they are generated, by a thread of its own: a slow reader holds nobody up.
 
@@ -96,8 +114,16 @@ class Stream(Iterator[str]):
                 items.put(run(items.put, cancelled.is_set))
             except BaseException as error:
                 items.put(error)
+            finally:
+                _working.pop(thread, None)
 
-        threading.Thread(target=work, name=f"generate {expert}", daemon=True).start()
+        thread = threading.Thread(target=work, name=f"generate {expert}", daemon=True)
+        _working[thread] = cancelled
+        try:
+            thread.start()
+        except BaseException:
+            del _working[thread]
+            raise
 
     def __next__(self) -> str:
         if self._ended:
@@ -139,13 +165,14 @@ def generate(
     config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=most, do_sample=False, use_cache=True, eos_token_id=asked.end, pad_token_id=asked.end
     )
+    draws = [_Draw(sampling, model.device)] if sampling.temperature >= COLDEST else []
     ids = torch.tensor([asked.ids], device=model.device)
     with torch.inference_mode():
         out = model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             generation_config=config,
-            logits_processor=LogitsProcessorList([_Draw(sampling, model.device)] if sampling.temperature else []),
+            logits_processor=LogitsProcessorList(draws),
             stopping_criteria=StoppingCriteriaList([watch] if watched else []),
         )
     new = out[0, len(asked.ids) :].tolist()

@@ -44,6 +44,17 @@ def load_model(root: Path, entry: Entry, device: torch.device, dtype: torch.dtyp
     return model.to(device).eval()
 
 
+def usable_device(device: torch.device | str) -> torch.device:
+    """The device of a name. Raises UserError where this machine, or this build of torch, has none of it."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
+        fix = "give one that this machine has, as cpu, or None: the first CUDA device if there is one"
+        raise UserError(Problem(f"no device {str(device)!r} ({str(error).splitlines()[0]})", "device", fix)) from error
+    return found
+
+
 def memory_bytes(root: Path, entry: Entry, dtype: torch.dtype | None) -> int:
     """What the weights of an entry take in memory."""
     if dtype is None:

@@ -36,6 +36,7 @@ class ExpertRouter:
 
     def route(self, texts: Sequence[str]) -> list[Route]:
         """One route for each text: the same for the same text, whatever stands beside it."""
+        check_texts(texts)
         if not len(texts):
             return []
         scores = self.router.scores([prefix(text, self.router.tokens) for text in texts])
@@ -59,6 +60,18 @@ def chosen_names(manifest: Manifest, wanted: Sequence[str] | None) -> tuple[str,
     return tuple(name for name in manifest.names if name in wanted)
 
 
+def check_texts(texts: Sequence[str]) -> None:
+    """Raises UserError naming every text that is none: of another type, or of bytes that are not UTF-8."""
+    problems = []
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            problems.append(Problem(f"{type(text).__name__} where text is wanted", f"text {number}", "give a str"))
+        elif not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):  # halves of characters
+            problems.append(Problem("it is not Unicode", f"text {number}", "give text whose bytes are UTF-8"))
+    if problems:
+        raise UserError(problems)
+
+
 def unknown(name: str, names: Sequence[str]) -> Problem:
     """That there is no expert of this name, with the nearest that there is."""
     near = difflib.get_close_matches(name, names, 1)
@@ -73,6 +86,8 @@ def load_expert_router(manifest: Manifest, names: Sequence[str]) -> ExpertRouter
     try:
         router = open_router(folder)
         columns = router_names(folder, len(router.bias))
+        if absent := [name for name in names if name not in columns]:
+            raise ValueError(f"it knows no {', '.join(absent)}")
     except (OSError, ValueError, TypeError) as error:
         if isinstance(error, UserError):
             raise
@@ -86,7 +101,7 @@ def router_names(folder: Path, count: int) -> tuple[str, ...]:
     Raises ValueError where their number is not ``count``.
     """
     told = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
-    names = tuple(told.get("names") or (f"cluster-{number}" for number in range(count)))
+    names = tuple(told.get("names") or (f"cluster-{number:02}" for number in range(count)))
     if len(names) != count or len(set(names)) < count:
         raise ValueError(f"{len(names)} names for {count} columns of the router")
     return names

@@ -61,6 +61,9 @@ def text(corpus: TextConfig) -> Iterator[Finding]:
         if corpus.sources != TextConfig().sources:  # in resolved.yaml the default is written out
             fix = "leave out one of the two: prepared is used instead of sources"
             yield Finding("corpus.sources", "both sources and prepared are given", fix, ("corpus.sources", *key))
+        if corpus.tokenizer is not None:
+            fix = "leave out corpus.tokenizer, or give that one to speciate corpus tokenize"
+            yield Finding("corpus.tokenizer", "a prepared corpus has its own", fix, ("corpus.tokenizer", *key))
         return
     yield from _sources(corpus)
     if corpus.tokenizer is not None and not Path(corpus.tokenizer).exists():

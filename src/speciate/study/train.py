@@ -108,12 +108,15 @@ def finished_tree(
 ) -> tuple[RunTree, dict[str, dict[str, Any]]]:
     """The tree of those of these runs that are finished, and DONE of its nodes by key.
 
-    A run without its last weights must not be in the tree at all: where it would end it cuts nodes that others have
-    trained in one piece, and these would then look unfinished.
+    A run without the last weights of each of its phases must not be in the tree at all: where a phase would end it
+    cuts nodes that others have trained in one piece, and these would then look unfinished.
     """
     on_disk = nodes_on_disk(layout)
     ends = {node.key for node, finished in on_disk if finished}
-    specs = [spec for spec in specs if state_key(spec, len(spec.phases) - 1, spec.phases[-1].tokens) in ends]
+    specs = [
+        spec for spec in specs
+        if all(state_key(spec, index, phase.tokens) in ends for index, phase in enumerate(spec.phases))
+    ]  # fmt: skip
     tree = build_tree(specs, on_disk)
     identity = study_eval_hash(config, corpus)
     found = {node.key: read_done(layout.runs / node.key, identity) for node in tree.nodes}

@@ -104,6 +104,7 @@ pilot: {ratios: [1]}
         ("corpus: {weights: {docs_math: 1}}", "no weight for code_cpp"),
         ("corpus: {weights: {docs_maths: 1}}", "did you mean docs_math?"),
         ("corpus: {prepared: nowhere}", "speciate corpus tokenize"),
+        ("corpus: {prefix: 256}", "nothing beyond the 256"),
         ("models: [{name: x, init_from: .}]", "trains its seeds itself"),
         ("training: {schedule: cosine}", "training.schedule: 'cosine' is not allowed"),
         ("training: {warmup_tokens: 2000000}", "does not end within the smallest budget"),
@@ -144,3 +145,17 @@ def test_any_values_in_known_places_are_a_study_or_a_user_error(values: dict[str
         parse_study(json.dumps({**values, "decide": "split"}), "study.yaml", HERE)
     except UserError as error:
         assert error.problems
+
+
+@pytest.mark.parametrize("name", ["base", "auto", "_own", "a" * 101])
+def test_a_domain_whose_expert_could_not_be_kept_is_refused_before_training(name: str, tmp_path: Path) -> None:
+    said = problems(split(f"corpus: {{sources: {{{name}: {tmp_path}, docs_math: builtin}}}}"))
+    part = "is taken" if name in ("base", "auto") else "an expert cannot be called"
+    assert [one for one in said if f"corpus.sources.{name}: " in one and part in one]
+
+
+def test_many_domains_without_a_weight_are_one_problem() -> None:
+    said = problems(split("corpus: {clusters: 900, weights: {docs_math: 1}}"))
+    found = [one for one in said if "weight" in one]
+    assert len(found) == 2 and max(map(len, found)) < 300
+    assert "and 892 more" in found[1]

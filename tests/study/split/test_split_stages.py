@@ -161,6 +161,53 @@ def test_relaunching_trains_nothing_and_keeps_the_seal(
     assert (after, again.comparison) == (before, first.comparison)
 
 
+def test_a_deleted_seed_of_the_plan_is_trained_again_and_the_plan_stays(
+    finished: tuple[Layout, StudyResult], tmp_path: Path
+) -> None:
+    study = copied(finished[0], tmp_path)
+    layout, before = Layout(study.parent), read_ledger(finished[0].ledger)
+    seal = read(layout.plan)["seal"]
+    (seed,) = [node for node in read(layout.nodes)["nodes"] if node["end_tokens"] == 18_432 and not node["phase_index"]]
+    shutil.rmtree(layout.runs / seed["key"])
+    assert run_study(study, [], None, False, quiet()).exit_code == 0
+    assert read(layout.plan)["seal"] == seal
+    pd.testing.assert_frame_equal(read_ledger(layout.ledger), before)
+
+
+@pytest.mark.parametrize("how", ["an expert", "the manifest", "routing.json"])
+def test_specialists_that_are_half_gone_are_made_again(
+    finished: tuple[Layout, StudyResult], tmp_path: Path, how: str
+) -> None:
+    study = copied(finished[0], tmp_path)
+    layout, whole = Layout(study.parent), finished[0]
+    if how == "an expert":
+        shutil.rmtree(layout.specialists / "experts" / "law")
+    elif how == "routing.json":
+        layout.routing.write_text(layout.routing.read_text(encoding="utf-8")[:50], encoding="utf-8")
+    else:
+        (layout.specialists / "specialists.json").unlink()
+        (layout.root / ".specialists.k1lled").mkdir()
+    assert run_study(study, [], None, False, quiet()).exit_code == 0
+    assert read(layout.specialists / "specialists.json") == read(whole.specialists / "specialists.json")
+    assert read(layout.routing) == read(whole.routing)
+    assert (layout.specialists / "experts" / "law" / "model.safetensors").exists()
+    assert not list(layout.root.glob(".specialists.*"))
+
+
+@pytest.mark.parametrize("what", ["a file within", "a file in its place"])
+def test_what_is_not_a_studys_is_not_removed(finished: tuple[Layout, StudyResult], tmp_path: Path, what: str) -> None:
+    study = copied(finished[0], tmp_path)
+    folder = Layout(study.parent).specialists
+    shutil.rmtree(folder)
+    if what == "a file within":
+        folder.mkdir()
+    mine = folder / "mine.txt" if what == "a file within" else folder
+    mine.write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="move it away"):
+        run_study(study, [], None, False, quiet())
+    assert mine.read_text(encoding="utf-8") == "mine"
+
+
 @pytest.mark.parametrize("why", ["undecided", "not decidable"])
 def test_a_plan_that_cannot_decide_exits_3_and_carries_nothing_out(
     finished: tuple[Layout, StudyResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str

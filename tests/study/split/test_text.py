@@ -260,6 +260,8 @@ def test_a_mixture_study_takes_a_finished_corpus(given: tuple[Path, SplitText], 
     with pytest.raises(UserError) as error:
         run_study(study, ["corpus.domain=laws", "corpus.general.sells=1"], "corpus", False, quiet)
     assert "laws" in str(error.value) and "sells" in str(error.value) and "law, or" not in str(error.value)
+    with pytest.raises(UserError, match="corpus.tokenizer: a prepared corpus has its own"):
+        run_study(study, [f"corpus.tokenizer={tmp_path / 'made'}"], "corpus", False, quiet)
     shutil.rmtree(tmp_path / "made")
     with pytest.raises(UserError, match="corpus.prepared"):
         run_study(study, [], "corpus", False, quiet)

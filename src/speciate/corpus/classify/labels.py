@@ -14,6 +14,7 @@ from speciate.storage import write_atomic
 
 HIGHEST = 5
 SHOWN = 10  # problems told of one file
+QUESTIONS = ("id", "score", "weight", "held_out", "text")  # of all tables alike: rows go from one to the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,9 @@ def read_labels(path: Path) -> list[Label]:
 def _label(row: dict[str, str | None], where: str, problems: list[Problem]) -> Label | None:
     name, told = (row["id"] or "").strip(), (row["score"] or "").strip()
     found = len(problems)
+    if None in row:  # rows of another table put below this one: their weights would be lost
+        columns = ", ".join(name for name in row if name is not None)
+        problems.append(Problem(f"more fields than columns ({columns})", where, "give all rows the same columns"))
     if not name:
         problems.append(Problem("no id", where, "give the id of the text, as corpus steps write it"))
     score = _number(told) if told else None
@@ -101,13 +105,12 @@ def write_labels(path: Path, labels: Iterable[Label]) -> None:
 
 def write_questions(path: Path, texts: Iterable[tuple[str, str]]) -> None:
     """Write a table of (id, text) whose empty column score somebody is to fill."""
-    _write(path, ("id", "score", "text"), [(name, "", text) for name, text in texts])
+    _write(path, QUESTIONS, [(name, "", "", "", text) for name, text in texts])
 
 
 def write_questions_to_judge(path: Path, texts: Iterable[tuple[str, str, float]]) -> None:
     """The same of (id, text, weight), as labels that are held out."""
-    rows = [(name, "", repr(float(weight)), 1, text) for name, text, weight in texts]
-    _write(path, ("id", "score", "weight", "held_out", "text"), rows)
+    _write(path, QUESTIONS, [(name, "", repr(float(weight)), 1, text) for name, text, weight in texts])
 
 
 def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:

@@ -25,7 +25,7 @@ from speciate.corpus.steps.parts import Part, read_part
 from speciate.storage import write_atomic
 
 MARGIN = 0.12  # below the limit, of an estimate: more than three standard errors at .8
-HELD = 4_096  # documents whose runs are in memory
+OPEN = 64  # parts whose files are open
 
 Runs = NDArray[np.uint32]
 
@@ -62,7 +62,8 @@ def shingle_part(part: Part, folder: Path, near: Near) -> dict[str, Any]:
 class TrueSimilarity:
     """Similarity of documents by number: counted where the estimate is at least ``least - MARGIN``, else estimated.
 
-    A pair comes again in other bands, so what was counted is kept: 16 bytes a pair.
+    A pair comes again in other bands, so what was counted is kept: 16 bytes a pair. Runs stay in their files, mapped
+    into memory: documents may be books.
     """
 
     surveys: Sequence[Survey]
@@ -73,8 +74,7 @@ class TrueSimilarity:
     counted: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
-        self._runs = lru_cache(maxsize=HELD)(self._read)
-        self._index = lru_cache(maxsize=64)(self._read_index)
+        self._of_part = lru_cache(maxsize=OPEN)(self._open)
 
     def __call__(self, one: Numbers, other: Numbers) -> NDArray[np.float64]:
         """(pairs)."""
@@ -96,13 +96,13 @@ class TrueSimilarity:
         common = np.intersect1d(a, b, assume_unique=True).size
         return common / (a.size + b.size - common)
 
-    def _read(self, document: int) -> Runs:
+    def _runs(self, document: int) -> Runs:
         part = int(np.searchsorted(self.begins, document, "right")) - 1
-        wanted, ends = self._index(part)
+        wanted, ends, runs = self._of_part(part)
         place = int(np.searchsorted(wanted, document - self.begins[part]))
-        first, last = int(ends[place]), int(ends[place + 1])
-        return np.fromfile(self.surveys[part].file("runs", "u4"), "<u4", last - first, offset=4 * first)
+        return runs[ends[place] : ends[place + 1]]
 
-    def _read_index(self, part: int) -> tuple[Numbers, Numbers]:
-        survey = self.surveys[part]
-        return np.load(survey.file("wanted", "npy")), np.load(survey.file("runs", "npy"))
+    def _open(self, part: int) -> tuple[Numbers, Numbers, Runs]:
+        file = self.surveys[part].file
+        runs = np.asarray(np.memmap(file("runs", "u4"), "<u4", "r"))  # not of memmap's class: to slice that is slow
+        return np.load(file("wanted", "npy")), np.load(file("runs", "npy")), runs

@@ -213,17 +213,17 @@ def _clusters(parts: Sequence[Part], folder: Path, options: ClusterOptions) -> B
 
 
 def _gathered(parts: Sequence[Part], work: Path, rows: Sequence[NDArray[np.int64]]) -> Vectors:
-    """These rows of the vectors of each part, as one file mapped into memory."""
-    file, done, out = work / "fitted.npy", 0, None
-    for part, chosen in zip(parts, rows, strict=True):
-        vectors, _ = read_vectors(work, part)
-        if out is None:
-            out = np.lib.format.open_memmap(file, "w+", np.float32, (sum(map(len, rows)), vectors.shape[1]))
-        out[done : done + len(chosen)] = vectors[chosen]
-        done += len(chosen)
-    del out  # written
-    found: Vectors = np.load(file, mmap_mode="r")
-    return found
+    """These rows of the vectors of each part, as one file mapped into memory.
+
+    Written as any file is: to write into a map would end the process where the disk is full.
+    """
+    file, width = work / "fitted.f4", 0
+    with file.open("wb") as out:
+        for part, chosen in zip(parts, rows, strict=True):
+            vectors, _ = read_vectors(work, part)
+            width = vectors.shape[1]
+            out.write(np.ascontiguousarray(vectors[chosen], np.float32).data)
+    return np.memmap(file, np.float32, "r", shape=(sum(map(len, rows)), width))
 
 
 def _router(folder: Path, found: _Found) -> Router:

@@ -76,7 +76,7 @@ def _marked(results: Results) -> HeldOut:
             found.setdefault(domain, set()).add(held)
     problems = [
         Problem("all of it is held out" if True in held else "none of its text is held out", f"domain {domain}",
-                "give it more text, or hold out another share")
+                "let the field be true of some of its documents and not of others, or ask for a share by --held-out")
         for domain, held in sorted(found.items()) if len(held) < 2
     ]  # fmt: skip
     if problems or not found:

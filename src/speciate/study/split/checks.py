@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from speciate.specialists.folder import NAME
 from speciate.study.checks import STEP_KEYS, Finding, evaluation, known_domains, listed, models, nearest, text
 from speciate.study.split.config import SplitStudy
+from speciate.study.split.held_out import window_tokens
 from speciate.study.split.specs import allocate, domains_of
 
-TAKEN = {"all": "what a seed is trained on", "mean": "the mean over domains"}
+TAKEN = {
+    "all": "what a seed is trained on",
+    "mean": "the mean over domains",
+    "base": "the unsplit model beside the experts",
+    "auto": "the router's choice among the experts",
+}
+SHOWN = 8  # names in one sentence
 DOMAIN_KEYS = ("corpus.sources", "corpus.clusters", "corpus.prepared")
 
 
@@ -17,6 +25,7 @@ def check_split(config: SplitStudy) -> Iterator[Finding]:
     """All rules between fields that a split study breaks; paths are taken as they stand."""
     yield from text(config.corpus)
     yield from _domains(config)
+    yield from _prefix(config)
     yield from models(config)
     yield from _from_scratch(config)
     yield from evaluation(config)
@@ -39,21 +48,34 @@ def _domains(config: SplitStudy) -> Iterator[Finding]:
     for name in sorted(TAKEN.keys() & set(named)):
         fix = "give the source another name"
         yield Finding(f"corpus.sources.{name}", f"the name {name} is taken: {TAKEN[name]}", fix, DOMAIN_KEYS)
+    for name in named:
+        if not NAME.fullmatch(name):
+            fix = "begin it with a letter or a digit, and use at most 100 letters, digits, _ . and -"
+            yield Finding(f"corpus.sources.{name}", f"an expert cannot be called {name}", fix, DOMAIN_KEYS)
     for section, names in (("corpus.weights", corpus.weights), ("evaluation.facts", config.evaluation.facts)):
         for name in names or ():
             if named and name not in named:
                 hint = nearest(name, named)
-                fix = f"did you mean {hint}?" if hint else f"use {listed(named)}"
+                fix = f"did you mean {hint}?" if hint else f"use {listed(named[:SHOWN])}{' ...' * (len(named) > SHOWN)}"
                 yield Finding(f"{section}.{name}", f"no domain is called {name}", fix, (section, *DOMAIN_KEYS))
-    given = named if corpus.weights is None else corpus.weights
-    for name in named:
-        if name not in given:
-            fix = "give every domain one, or null: by training tokens"
-            yield Finding("corpus.weights", f"no weight for {name}", fix, ("corpus.weights", *DOMAIN_KEYS))
+    without = [name for name in named if corpus.weights is not None and name not in corpus.weights]
+    if without:
+        more = f" and {len(without) - SHOWN} more" if len(without) > SHOWN else ""
+        fix = "give every domain one, or null: by training tokens"
+        what = f"no weight for {listed(without[:SHOWN])}{more}"
+        yield Finding("corpus.weights", what, fix, ("corpus.weights", *DOMAIN_KEYS))
     for name, path in (config.evaluation.facts or {}).items():
         if not Path(path).is_file():
             key = f"evaluation.facts.{name}"
             yield Finding(key, f"{path} does not exist", "give a .jsonl file of facts", (key,))
+
+
+def _prefix(config: SplitStudy) -> Iterator[Finding]:
+    prefix, window = config.corpus.prefix, window_tokens(config)
+    if prefix >= window:
+        what = f"windows of {window} tokens have nothing beyond the {prefix} that the router reads"
+        fix = "use a smaller prefix (paper 001: 32), or a larger training.sequence_length"
+        yield Finding("corpus.prefix", what, fix, ("corpus.prefix", "training.sequence_length"))
 
 
 def _from_scratch(config: SplitStudy) -> Iterator[Finding]:

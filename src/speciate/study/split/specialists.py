@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from speciate.errors import Problem, UserError
 from speciate.runs.tree import build_tree
 from speciate.storage import digest, file_digest, write_atomic
 from speciate.study.files import read_object
@@ -20,7 +21,7 @@ from speciate.study.split.text import SplitText
 from speciate.study.train import nodes_on_disk
 
 HOWS = ("oracle", "routed", "ensemble", "base")
-FORMAT = "speciate-specialists-1"
+PARTS = ("README.md", "base", "experts", "router", "specialists.json")  # of a folder of specialists
 
 
 def make_specialists(
@@ -39,15 +40,13 @@ def make_specialists(
     option = Option(best["share"], best["seed_tokens"], best["expert_tokens"])
     keys = node_keys(config, layout, text, option)
     request = digest({"nodes": keys, "router": file_digest(text.router / "router.npz"), "about": _about(plan, best)})
-    made = layout.specialists / "specialists.json"
-    if not made.is_file() or read_object(made, _again(layout)).get("about", {}).get("request") != request:
+    if not _is_made(layout.specialists, request):
         _build(config, layout, text, option, keys, {**_about(plan, best), "request": request})
     told = {"request": request, "texts": file_digest(text.texts)}
-    if not layout.routing.is_file() or read_object(layout.routing, _again(layout)).get("of") != told:
-        found = measure_routing(layout.specialists, text)
-        written = {"option": dict(best), **found, "of": told}
-        write_atomic(layout.routing, json.dumps(written, indent=1, allow_nan=False))
-    routing = read_object(layout.routing, _again(layout))
+    routing = _measured(layout.routing, told)
+    if routing is None:
+        routing = {"option": dict(best), **measure_routing(layout.specialists, text), "of": told}
+        write_atomic(layout.routing, json.dumps(routing, indent=1, allow_nan=False))
     perplexity = f"routing by {routing['prefix_tokens']} tokens: loss {routing['routed']:.4f} nats"
     lines.append(f"{layout.specialists}: {len(text.domains)} experts and a router")
     lines.append(
@@ -137,6 +136,43 @@ def _about(plan: Mapping[str, Any], best: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _is_made(folder: Path, request: str) -> bool:
+    """Whether the folder was made from this request, and every file of it is there and whole."""
+    from speciate.specialists.folder import check_files, read_folder
+
+    try:
+        manifest = read_folder(folder)
+        check_files(folder / "router", manifest.router_files, "the router")
+        for entry in manifest.entries:
+            check_files(folder / entry.folder, entry.files, entry.name)
+    except UserError:
+        return False
+    return bool(manifest.about.get("request") == request)
+
+
+def _measured(file: Path, told: Mapping[str, str]) -> dict[str, Any] | None:
+    """What routing.json says; None where it is absent, damaged, or of other models or texts."""
+    try:
+        held = read_object(file, "")
+    except UserError:
+        return None
+    return held if held.get("of") == told else None
+
+
+def _remove(layout: Layout) -> None:
+    """Specialists that were made before, and what builds that were killed have left; nothing of the user's."""
+    old = layout.specialists
+    others = sorted(path.name for path in old.glob("*") if path.name not in PARTS)
+    if others or (old.exists() and not old.is_dir()):
+        what = (
+            f"holds what is not a study's: {', '.join(others[:5])}" if others else "a file is in the place of a folder"
+        )
+        raise UserError(Problem(what, str(old), "move it away and relaunch the same command"))
+    for folder in (old, *layout.root.glob(".specialists.*")):
+        shutil.rmtree(folder, ignore_errors=True)
+    layout.routing.unlink(missing_ok=True)
+
+
 def _build(
     config: SplitStudy,
     layout: Layout,
@@ -150,9 +186,7 @@ def _build(
     from speciate.training.model import export_model
 
     exported = layout.root / ".specialists.models"
-    for old in (exported, layout.specialists):
-        shutil.rmtree(old, ignore_errors=True)
-    layout.routing.unlink(missing_ok=True)
+    _remove(layout)
     try:
         folders = {
             name: export_model(layout.runs / key, exported / name, text.corpus.tokenizer_path)
@@ -165,7 +199,3 @@ def _build(
         build_specialists(layout.specialists, folders, text.router, base=base, about=about, details=details)
     finally:
         shutil.rmtree(exported, ignore_errors=True)
-
-
-def _again(layout: Layout) -> str:
-    return f"delete {layout.specialists} and {layout.routing} and relaunch the same command"
