@@ -67,7 +67,10 @@ def test_every_example_is_a_valid_study(tmp_path: Path) -> None:
         shutil.copytree(example.parent, folder)
         with_sources(example.read_text(encoding="utf-8"), folder)
         config = load_study(folder / example.name)
-        assert config.plan.horizon_tokens > config.pilot.tokens
+        if config.decide == "mixture":
+            assert config.plan.horizon_tokens > config.pilot.tokens
+        else:
+            assert config.plan.total_tokens > max(config.split.budgets)
 
 
 def with_sources(text: str, folder: Path) -> None:
