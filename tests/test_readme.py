@@ -75,9 +75,10 @@ def test_every_example_is_a_valid_study(tmp_path: Path) -> None:
 
 def with_sources(text: str, folder: Path) -> None:
     """Make the files that a study's ./paths name, as validation looks for them."""
-    for path in re.findall(r": (\./[\w.-]+)", text):
+    for path in re.findall(r": (\./[\w./-]+)", text):
         source = folder / path
         if source.suffix:
+            source.parent.mkdir(parents=True, exist_ok=True)
             source.write_text('{"text": "x"}\n', encoding="utf-8")
         else:
             source.mkdir(parents=True, exist_ok=True)
