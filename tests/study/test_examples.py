@@ -55,7 +55,7 @@ def test_a_readme_names_scripts_that_are_there(folder: Path) -> None:
     if not readme.is_file():
         pytest.skip("no README.md")
     text = readme.read_text(encoding="utf-8")
-    for word in text.split():
+    for word in text.replace("`", " ").split():
         if word.endswith(".py"):
             assert (folder / word).is_file() or (EXAMPLES.parent / word).is_file(), word
     assert all(path.name in text for path in folder.glob("*.py"))
