@@ -23,8 +23,8 @@ def prepared_domains(path: Path) -> tuple[str, ...]:
 def take_prepared(path: Path, out: Path, window_tokens: int) -> Corpus:
     """Put the corpus of a tokenised folder in ``out``, or open it if it is there.
 
-    Files are linked where the disk allows it, else copied: a study keeps its text when the folder is removed. Raises
-    ``UserError`` if the folder holds no finished corpus, for every file of it that is damaged, and for every domain of
+    Files are linked where the disk allows it, else copied. A later launch compares with the folder, which must still be
+    there. Raises ``UserError`` if the folder holds no finished corpus, for every file of it that is damaged, and for every domain of
     less than ``window_tokens`` tokens to train on or held out.
     """
     prepared_domains(path)
