@@ -24,8 +24,8 @@ def take_prepared(path: Path, out: Path, window_tokens: int) -> Corpus:
     """Put the corpus of a tokenised folder in ``out``, or open it if it is there.
 
     Files are linked where the disk allows it, else copied. A later launch compares with the folder, which must still be
-    there. Raises ``UserError`` if the folder holds no finished corpus, for every file of it that is damaged, and for every domain of
-    less than ``window_tokens`` tokens to train on or held out.
+    there. Raises ``UserError`` if the folder holds no finished corpus, for every file of it that is damaged, and for
+    every domain of less than ``window_tokens`` tokens to train on or held out.
     """
     prepared_domains(path)
     if (out / "manifest.json").exists():
