@@ -28,6 +28,7 @@ from speciate.laws.split import AT_ONE_SIZE, SPLIT, UNIT, at_size, with_size
 
 FEWER = 500  # rows on which the optimum is sought
 FEW_TOKENS = 1e7  # expert tokens below which the law's unit of 1e9 is out of reach: its bias could not fall any more
+NO_TOKENS = 1e3  # nobody trains an expert on fewer: such numbers are billions of tokens, and must not pass for tokens
 SIZES = 3  # to tell E from A / N^alpha, and so to speak of another size
 
 
@@ -129,7 +130,7 @@ def unit_of(rows: pd.DataFrame) -> float:
     """Tokens to take for one, so that the law's 1e9 is the power of ten nearest to the rows' own expert tokens.
 
     1 where experts are of usual sizes. The bias falls with ln(1 + tokens/1e9), so experts of a laptop's 1e5 tokens
-    would have no bias to lose, and splitting could never pay.
+    would have no bias to lose, and splitting could never pay. 1 also where the numbers cannot be tokens.
 
     >>> unit_of(pd.DataFrame({"tokens": [0.0, 2e4, 5e4]})), unit_of(pd.DataFrame({"tokens": [2e9]}))
     (1e-05, 1.0)
@@ -137,7 +138,7 @@ def unit_of(rows: pd.DataFrame) -> float:
     tokens = rows["tokens"].to_numpy(dtype=float, na_value=np.nan) if "tokens" in rows.columns else np.zeros(0)
     some = tokens[(tokens > 0) & np.isfinite(tokens)]
     typical = float(np.exp(np.mean(np.log(some)))) if len(some) else FEW_TOKENS
-    return 1.0 if typical >= FEW_TOKENS else float(f"{10.0 ** round(np.log10(typical)) / UNIT:.0e}")
+    return 1.0 if not NO_TOKENS <= typical < FEW_TOKENS else float(f"{10.0 ** round(np.log10(typical)) / UNIT:.0e}")
 
 
 def in_unit(law: Law, unit: float) -> Law:
