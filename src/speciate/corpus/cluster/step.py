@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ from speciate.corpus.cluster.parts import (
 from speciate.corpus.cluster.router import NearestCentroid, Router, load_router, soft_targets, train_router
 from speciate.corpus.cluster.routing_quality import retrieval_rows, routing_rows
 from speciate.corpus.cluster.windows import PREFIX, WINDOW
-from speciate.corpus.steps.engine import Engine, Progress, run_parts
+from speciate.corpus.steps.engine import Engine, Progress, run_parts, stage_of
 from speciate.corpus.steps.parts import Part, describe
 from speciate.corpus.steps.text_folder import begin, run_step
 from speciate.errors import Problem, UserError
@@ -94,7 +94,7 @@ def cluster_corpus(
     if finished is None:
         _find(parts, folder, asked, engine, progress, most_bad)
     work = partial(write_part, work_folder=folder / "work", window=asked.window, held_out=HeldOut(asked.held_out))
-    report = run_step("cluster", work, parts, folder, request, engine, _stage(progress, 0.8, 1.0), most_bad, OWN)
+    report = run_step("cluster", work, parts, folder, request, engine, stage_of(progress, 0.8, 1.0), most_bad, OWN)
     shutil.rmtree(folder / "work", ignore_errors=True)
     return report | {"clusters": json.loads((folder / "clusters.json").read_text(encoding="utf-8"))}
 
@@ -127,18 +127,18 @@ def _find(
     total = sum(part.weight for part in parts) or 1
     held_out = HeldOut(options.held_out)
     draw = partial(sample_part, window=options.window, held_out=held_out, share=options.sample / total)
-    run_parts(draw, parts, work / "sample", request, engine, _stage(progress, 0.0, 0.15), most_bad)
+    run_parts(draw, parts, work / "sample", request, engine, stage_of(progress, 0.0, 0.15), most_bad)
     if not (folder / "cards.html").exists():  # the last of them
         sample = read_sample(parts, work / "sample")
         embedding = _embedding(folder, sample, options)
         embed = partial(embed_part, embedding=options.embedding, file=folder / "embedding.npz",
                         window=options.window, held_out=held_out)  # fmt: skip
-        run_parts(embed, parts, work / "vectors", request, engine, _stage(progress, 0.15, 0.5), most_bad)
+        run_parts(embed, parts, work / "vectors", request, engine, stage_of(progress, 0.15, 0.5), most_bad)
         model = _clusters(parts, folder, options)
         vectors = _sample_vectors(sample, parts, work)
         found = _Found(options, embedding, model, sample, vectors, Labels.read(parts, work))
         _describe(folder, found, _router(folder, found))
-        _stage(progress, 0.5, 0.8)("clusters found", 1.0)
+        stage_of(progress, 0.5, 0.8)("clusters found", 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -266,13 +266,3 @@ def _quality(found: _Found, router: Router) -> dict[str, Any]:
         "routing_nearest": routing_rows(nearest, texts, labels, count),
         "retrieval": retrieval_rows(found.embedding, texts, among, np.arange(len(texts))),
     }
-
-
-def _stage(progress: Progress | None, first: float, last: float) -> Callable[[str, float], None]:
-    """The progress of one of several readings, between these shares of the whole."""
-
-    def tell(what: str, share: float) -> None:
-        if progress is not None:
-            progress(what, first + (last - first) * share)
-
-    return tell

@@ -200,3 +200,13 @@ def limit_threads() -> None:
     """One thread for numerical libraries in a worker: the processes share the cores, and sums do not vary."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+
+def stage_of(progress: Progress | None, first: float, last: float) -> Callable[[str, float], None]:
+    """The progress of one of several readings, between these shares of the whole."""
+
+    def tell(what: str, share: float) -> None:
+        if progress is not None:
+            progress(what, first + (last - first) * share)
+
+    return tell

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from speciate.corpus.build import Progress, describe_source, put_folder
 from speciate.corpus.cluster.step import ClusterOptions, cluster_corpus
 from speciate.corpus.pool import pool_sources
 from speciate.corpus.prepared import check_windows
-from speciate.corpus.steps.engine import Engine
+from speciate.corpus.steps.engine import Engine, stage_of
 from speciate.corpus.steps.parts import PART_BYTES, cut, read_part
 from speciate.corpus.tokens.parts import domain_name
 from speciate.corpus.tokens.shards import Corpus
@@ -58,7 +58,7 @@ def cluster_sources(config: SplitStudy, layout: Layout, progress: Progress | Non
     building = work / f"corpus-{key[:16]}"
     engine = Engine(processes=config.compute.processes)
     if _asked(clusters) != clustering:
-        _cluster(config, clustering, work, clusters, engine, _stage(progress, 0.0, 0.8))
+        _cluster(config, clustering, work, clusters, engine, stage_of(progress, 0.0, 0.8))
     how = Tokenizing(
         tokenizer=config.corpus.tokenizer,
         vocabulary=config.corpus.vocabulary,
@@ -67,7 +67,7 @@ def cluster_sources(config: SplitStudy, layout: Layout, progress: Progress | Non
         held_out_field=HELD_OUT,
         part_bytes=PARTS,
     )
-    tokenize_corpus({str(clusters): "text"}, building, how, engine, _stage(progress, 0.8, 1.0))
+    tokenize_corpus({str(clusters): "text"}, building, how, engine, stage_of(progress, 0.8, 1.0))
     corpus = Corpus.open(building)
     missing = [name for name in _names(clustering["clusters"]) if name not in corpus.domains]
     if missing:
@@ -170,13 +170,3 @@ def _asked(folder: Path) -> Any:
         return json.loads((folder / ASKED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def _stage(progress: Progress | None, first: float, last: float) -> Callable[[str, float], None]:
-    """The progress of one of several readings, between these shares of the whole."""
-
-    def tell(what: str, share: float) -> None:
-        if progress is not None:
-            progress(what, first + (last - first) * share)
-
-    return tell
