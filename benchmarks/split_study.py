@@ -19,6 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from speciate.planning.split.at import losses_at
+
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "data" / "corpora"
 STUDY = """\
 decide: split
@@ -83,6 +87,26 @@ def show_tried(folder: Path) -> None:
     )
 
 
+def show_longer(folder: Path) -> None:
+    """The law of the plan on everything that was measured beyond the longest pilots, on the way to each option too."""
+    pilots = pd.read_parquet(folder / "fits" / "rows.parquet")
+    plan, ledger = read(folder / "plan.json"), pd.read_parquet(folder / "ledger.parquet")
+    params, domains = plan["params"], len(plan["domains"])
+    measured = ledger[(ledger["eval_on"] == "mean") & (ledger["params"] == params)]
+    measured = measured.assign(spent=measured["seed_tokens"].fillna(0) + domains * measured["tokens"])
+    fitted = pilots[pilots["params"] == params]
+    longest = (fitted["seed_tokens"].fillna(0) + domains * fitted["tokens"]).max()
+    split = fitted["tokens"] > 0  # nothing is asked of experts younger than any that the law has seen
+    held = measured[(measured["spent"] > longest) & ~measured["tokens"].between(1, fitted[split]["tokens"].min() - 1)]
+    runs = list(zip(held["seed_tokens"].fillna(0), held["tokens"], strict=True))
+    said = losses_at(fitted, runs, params=params, domains=domains, eval_on="mean", draws=100)
+    errors = [abs(one["value"] - loss) for one, loss in zip(said, held["loss"], strict=True)]
+    print(
+        f"on all {len(errors)} measurements that cost more than the longest pilots (to {measured['spent'].max():.3g} "
+        f"tokens after {longest:.3g}): MAE {sum(errors) / len(errors):.4f} nats, fitted on {len(fitted)}"
+    )
+
+
 def show_routing(folder: Path) -> None:
     """What routing costs, and the paper's table 4."""
     routing = read(folder / "routing.json")
@@ -118,7 +142,8 @@ def main() -> None:
         cost = read(options.out / "cost.json")
         tokens = cost.get("tokens", 0) / 1e6
         print(f"of all launches: {cost['wall_seconds'] / 60:.1f} minutes, {tokens:.1f}M tokens trained")
-    for name, show in (("comparison.json", show_tried), ("routing.json", show_routing)):
+    parts = (("comparison.json", show_tried), ("comparison.json", show_longer), ("routing.json", show_routing))
+    for name, show in parts:
         if (options.out / name).exists():
             show(options.out)
     sys.exit(code)

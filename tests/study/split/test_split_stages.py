@@ -273,7 +273,7 @@ def test_killed_and_relaunched_the_ledger_is_the_same(finished: tuple[Layout, St
         shutil.copy(layout.root / name, tmp_path / name)
     command = [sys.executable, "-m", "speciate", "run", str(study), "--until", "pilot"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ.copy())
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(list((tmp_path / "runs").glob("*/DONE"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

@@ -19,7 +19,8 @@ class Budget:
 
     ``gain``: loss when never splitting less that of the best seed; ``gain_draws`` of this very plan, so they may be
     negative; ``best_gain_draws`` of each draw's own best seed, 0 or more. ``splitting_point`` may be inf.
-    ``directions`` (3, P): how the losses and the gain hang on the fit's free coordinates.
+    ``directions`` (3, P): how the losses and the gain hang on the fit's free coordinates. ``beyond``: standard
+    deviation of what the law has wrong of ln loss so far from the rows; the draws hold it.
     """
 
     params: float
@@ -35,6 +36,7 @@ class Budget:
     best_gain_draws: Array | None
     splitting_draws: Array | None
     directions: Array
+    beyond: float = 0.0
 
     @property
     def expert(self) -> float:
@@ -55,10 +57,13 @@ class Budget:
         return self.seed >= self.total * (1 - 1e-9)
 
 
-def budget_of(fitted: Fitted, params: float, total: float, domains: int, level: float) -> Budget:
+def budget_of(
+    fitted: Fitted, params: float, total: float, domains: int, level: float, beyond: float = 0.0, rng_seed: int = 0
+) -> Budget:
     """The best allocation, and its draws, as wide as the units behind them ask at this ``level``.
 
     Grids of the seed's share hold both ends and are dense near them; each draw's best point is set by a parabola.
+    ``beyond``: standard deviation of what the law has wrong of ln loss so far from the rows.
     """
     unit = fitted.unit
     seed = min(best_seed(fitted.full, params, total / unit, domains) * unit, total)
@@ -66,13 +71,17 @@ def budget_of(fitted: Fitted, params: float, total: float, domains: int, level: 
     directions = np.stack([slopes[0], slopes[1], slopes[1] - slopes[0]])
     point = splitting_point(fitted.full, params, domains) * unit
     plain = Budget(params, total, domains, seed, float(value[0]), float(value[1]), point,
-                   None, None, None, None, None, directions)  # fmt: skip
+                   None, None, None, None, None, directions, beyond)  # fmt: skip
     wide = fitted.widened(directions, level)
     if wide.moves is None:
         return plain
     here = wide.drawn(value, slopes)
     shares = grid()
     curve = wide.drawn(*wide.losses(params, shares * total, (1 - shares) * total / domains))
+    if beyond:
+        split, unsplit = wrong_beyond(beyond, len(here), rng_seed)
+        here = here * np.stack([unsplit if plain.never else split, unsplit], axis=1)
+        curve = np.concatenate([curve[:, :-1] * split[:, None], curve[:, -1:] * unsplit[:, None]], axis=1)
     best, least = lowest(shares, curve)
     never = best == 1.0
     return Budget(
@@ -89,7 +98,16 @@ def budget_of(fitted: Fitted, params: float, total: float, domains: int, level: 
         best_gain_draws=np.where(never, 0.0, np.maximum(here[:, 1] - least, 0.0)),
         splitting_draws=splitting_draws(wide, params, domains, plain.splitting_point, total),
         directions=directions,
+        beyond=beyond,
     )
+
+
+def wrong_beyond(beyond: float, draws: int, rng_seed: int) -> Array:
+    """Factors (2, draws) by which losses of splits, and that of not splitting, are off beyond the rows.
+
+    Each by its own: were the law off by the same for both, no gain would be in doubt, and nothing says that it is.
+    """
+    return np.exp(beyond * np.random.default_rng(rng_seed).standard_normal((2, draws)))
 
 
 def grid() -> Array:

@@ -39,6 +39,7 @@ def plan_split(
     level: float = 0.9,
     draws: int = 1000,
     seed: int = 0,
+    beyond: float = 0.0,
 ) -> SplitDecision:
     """The best seed and experts for ``total_tokens`` = D + K D' at ``params`` (default: the largest size).
 
@@ -47,7 +48,8 @@ def plan_split(
     ``domains`` K, or several, of which the best is chosen: then ``train_on`` ends in the number of domains that an
     expert was split into, as in web/16, and rows without such an end are seeds of every K.
     With a loss for every domain (``eval_on`` names K domains) or ``weights`` (of those names; scaled to sum to 1)
-    every domain is fitted by itself and experts may differ in tokens.
+    every domain is fitted by itself and experts may differ in tokens. ``beyond``: standard deviation of what the law
+    has wrong of ln loss so far from the rows (``backtest``), for domains that are alike; the law alone cannot know it.
 
     Raises UserError (options, or what the table mixes) and NotDecidable (one size and another asked; seeds or expert
     tokens that do not vary). A gain whose interval holds 0 is no error: ``choice`` is then None.
@@ -63,7 +65,7 @@ def plan_split(
     for count in counts:
         own, notes = of_number(table, count, several=len(counts) > 1)
         fitted, asked = fit_split(own, params, eval_on, where, draws, seed)
-        one = _decide(replace(fitted, notes=(*notes, *fitted.notes)), asked, total_tokens, count, level, seed)
+        one = _decide(replace(fitted, notes=(*notes, *fitted.notes)), asked, total_tokens, count, level, seed, beyond)
         found.append(one)
     best = min(found, key=lambda one: one.loss)
     if len(found) == 1:
@@ -97,9 +99,11 @@ def check(
         raise UserError(problems)
 
 
-def _decide(fitted: Fitted, params: float, total: float, domains: int, level: float, seed: int) -> SplitDecision:
+def _decide(
+    fitted: Fitted, params: float, total: float, domains: int, level: float, seed: int, beyond: float
+) -> SplitDecision:
     """Domains that are alike: one law for the mean of them, or for any of them."""
-    budget = budget_of(fitted, params, total, domains, level)
+    budget = budget_of(fitted, params, total, domains, level, beyond, seed)
     choice, status = verdict(budget, level)
     several = "params" in fitted.weighted.x
     made = _assembled(budget, choice, status, level, fitted.rows, fitted.notes, {"params": params}, [fitted])

@@ -63,7 +63,8 @@ def telling_run(fitted: Fitted, budget: Budget, level: float) -> SplitRun | None
     If there is none, the cheapest that narrows it nearly as much as any run can. Candidates are sizes, seeds and tokens
     of the rows, those of the plan and of not splitting, and twice the longest expert run. With S the covariance of the
     draws, c the gain's gradient, g that of the candidate's ln loss and v its noise, n measurements lower the gain's
-    variance c'Sc by (c'Sg)^2 / (g'Sg + v/n). None without draws.
+    variance c'Sc by (c'Sg)^2 / (g'Sg + v/n). What the law has wrong beyond the rows no such run takes away. None
+    without draws.
     """
     wide = fitted.widened(budget.directions, level)
     if wide.moves is None:
@@ -75,7 +76,7 @@ def telling_run(fitted: Fitted, budget: Budget, level: float) -> SplitRun | None
     shared = slopes @ around @ gradient
     seen = np.einsum("np,pq,nq->n", slopes, around, slopes)
     noise = fitted.noise**2
-    variance = float(gradient @ around @ gradient)
+    variance = float(gradient @ around @ gradient) + budget.beyond**2 * (budget.loss**2 + budget.unsplit**2)
     half = float(ndtri((1 + level) / 2))
     excess = max(variance - (0.98 * gain / half) ** 2, 1e-300)
     room = shared**2 / excess - seen

@@ -20,7 +20,7 @@ from speciate.study.layout import Layout
 from speciate.study.split.config import SplitStudy
 from speciate.study.split.law_rows import LawRows
 from speciate.study.split.outcome import named
-from speciate.study.split.remedy import remedy_command
+from speciate.study.split.remedy import longer_pilots, remedy_command
 from speciate.study.split.rows import MEAN
 from speciate.study.split.specs import Option, final_options, planned
 
@@ -42,12 +42,13 @@ def make_plan(
     Where these rows cannot tell splitting from not splitting there are no options: nothing will be run.
     """
     params, total, count = planned(config)[1].params, config.plan.total_tokens, len(domains)
-    rows, tried = law.fitted, law.start.tried
-    own = rows[rows["params"] == params]
-    decision, reason = None, None
-    asked = {"params": params, "level": config.plan.level, "draws": config.plan.draws, "seed": config.seed}
+    own = law.fitted[law.fitted["params"] == params]
+    asked: dict[str, Any] = {"params": params, "domains": count, "eval_on": MEAN, "seed": config.seed}
+    asked |= {"level": config.plan.level, "draws": config.plan.draws}
+    decision, reason, blamed = None, None, False
     try:
-        decision = plan_split(own, total_tokens=total, domains=count, eval_on=MEAN, **asked)  # type: ignore[arg-type]
+        decision = plan_split(own, total_tokens=total, beyond=law.start.error, **asked)
+        blamed = not decision.decided and plan_split(own, total_tokens=total, **asked).decided
     except NotDecidable as error:
         reason = error
     plan: dict[str, Any] = {
@@ -55,41 +56,52 @@ def make_plan(
         "kind": "split",
         "study": config.name,
         "domains": list(domains),
-        "request": plan_request(config, rows),
+        "request": plan_request(config, law.fitted),
         "decision": undecided(config, reason, params, count) if decision is None else decision.to_json(),
-        "explanation": _explanation(config, decision, reason, count, overrides),
+        "explanation": _explanation(config, decision, reason, blamed, count, overrides),
         "params": params,
         "total_tokens": total,
         "law_start": {"tokens": law.start.tokens, "error": law.start.error},
-        "backtest": None,
+        "backtest": None if law.start.tried is None else law.start.tried.to_json(),
         "options": [],
         "predictions": [],
     }
+    if decision is not None:
+        plan["explanation"] += law_notes(law)
     if decision is not None and decision.decided:
-        options = final_options(config, decision.seed_tokens, count)
-        pairs = [(float(option.seed_tokens), float(option.expert_tokens)) for option in options]
-        losses = losses_at(own, pairs, domains=count, eval_on=MEAN, beyond=law.start.error, **asked)  # type: ignore[arg-type]
-        plan["backtest"] = None if tried is None else tried.to_json()
-        untold = "the law could not be tried on the pilots' own past: intervals leave out what it has wrong beyond them"
-        plan["explanation"].append(f"Note: {untold if tried is None else tried.told()}.")
-        plan["explanation"].append(
-            f"Note: the law is fitted on models that have seen {short(law.start.tokens)} tokens or more; sealed "
-            f"intervals hold {law.start.error:.1%} beside its own uncertainty, the most that any start tried was off."
-        )
-        plan["options"] = [{**vars(option), "chosen": place == 0} for place, option in enumerate(options)]
-        plan["predictions"] = [
-            {
-                **_keys(option, params, count),
-                "chosen": place == 0,
-                **shared(own, ("eval_on",)),
-                "output": "loss",
-                **loss,
-            }
-            for place, (option, loss) in enumerate(zip(options, losses, strict=True))
-        ]
-    sealed = seal(plan, rows)
+        plan |= _options(config, own, decision, law.start.error, asked)
+    sealed = seal(plan, law.fitted)
     write_atomic(layout.plan, canonical_json(sealed))
     return sealed
+
+
+def law_notes(law: LawRows) -> list[str]:
+    """What the pilots' own past says of the law beyond its rows."""
+    tried, error = law.start.tried, law.start.error
+    untold = "the law could not be tried on the pilots' own past: intervals leave out what it has wrong beyond them"
+    return [
+        f"Note: {untold if tried is None else tried.told()}.",
+        f"Note: the law is fitted on models that have seen {short(law.start.tokens)} tokens or more; the intervals of "
+        f"gains and losses hold {error:.1%} beside its own uncertainty, the most that any start tried was off.",
+    ]
+
+
+def _options(
+    config: SplitStudy, own: pd.DataFrame, decision: SplitDecision, beyond: float, asked: dict[str, Any]
+) -> dict[str, Any]:
+    """What will be carried out, the planned option first, and what it will measure."""
+    domains, params = decision.domains, int(decision.params)
+    options = final_options(config, decision.seed_tokens, domains)
+    pairs = [(float(option.seed_tokens), float(option.expert_tokens)) for option in options]
+    losses = losses_at(own, pairs, beyond=beyond, **asked)
+    said = [{"chosen": place == 0, **shared(own, ("eval_on",)), "output": "loss"} for place in range(len(options))]
+    return {
+        "options": [{**vars(option), "chosen": place == 0} for place, option in enumerate(options)],
+        "predictions": [
+            {**_keys(option, params, domains), **more, **loss}
+            for option, more, loss in zip(options, said, losses, strict=True)
+        ],
+    }
 
 
 def _keys(option: Option, params: int, domains: int) -> dict[str, Any]:
@@ -120,16 +132,26 @@ def _explanation(
     config: SplitStudy,
     decision: SplitDecision | None,
     reason: NotDecidable | None,
+    blamed: bool,
     domains: int,
     overrides: Sequence[str],
 ) -> list[str]:
-    """The decision's five lines, the last one as a command for this study, and what to beware of."""
+    """The decision's five lines, the last one as a command for this study, and what to beware of.
+
+    ``blamed``: it is what the law has wrong beyond the rows, not their scatter, that leaves the gain in doubt.
+    """
     if decision is None:
         assert reason is not None
         return [f"Choice: none yet: {reason.reason}.", f"Next: {reason.remedy}."]
     *lines, last = decision.explain().splitlines()
     if decision.decided:
         last = "Next: carry the plan out and check it: speciate run STUDY.yaml --until compare"
+    elif blamed:
+        lines[-1] = (
+            "What would change it: pilots nearer to the total: on these rows alone splitting could be told from not "
+            "splitting, but beyond them the law is off by as much as the gain."
+        )
+        last = f"Next: {longer_pilots(config, domains, overrides)}"
     elif decision.remedy is not None:
         last = f"Next: {remedy_command(config, decision.remedy, domains, overrides)}"
     return [*lines, last, *(f"Note: {note}." for note in decision.notes)]
