@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.planning.split.test_split import MORE, B, study
 
 from speciate.laws.split import PRESET, splitting_point
 from speciate.planning.split.plan import plan_split
-from tests.planning.split.test_split import MORE, B, study
 
 
 def test_a_gain_within_the_laws_own_error_is_not_told_from_none() -> None:
