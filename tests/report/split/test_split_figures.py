@@ -17,6 +17,8 @@ from speciate.report.split.evidence import SplitEvidence, read_split_evidence
 from speciate.report.split.experts import experts_of
 from speciate.report.split.facts import regret_fact, regret_nats
 from speciate.report.split.outcomes import outcome_panels
+from speciate.report.split.page import render_split
+from speciate.report.split.recall_figure import recall_panels
 from speciate.report.split.tree import merged, tree_panels
 
 B = 1e9
@@ -153,3 +155,19 @@ def test_a_ledger_without_mean_rows_has_no_points(evidence: SplitEvidence) -> No
     none = replace(evidence, ledger=evidence.ledger[evidence.ledger["eval_on"] != "mean"], plan=None)
     assert none.points.empty and isinstance(none.points, pd.DataFrame)
     assert budget_panels(none) == []
+
+
+def test_facts_are_drawn_at_equal_totals_where_any_were_asked(evidence: SplitEvidence) -> None:
+    assert evidence.ledger is not None
+    assert recall_panels(evidence) == [] and "by heart" not in render_split(evidence)
+    means = evidence.ledger[evidence.ledger["eval_on"] == "mean"]
+    share = (means["seed_tokens"] / (means["seed_tokens"] + 4 * means["tokens"])).to_numpy(float)
+    asked = means.assign(eval_on="facts/mean", accuracy=0.6 - (share - 0.5) ** 2, chance=0.0)
+    told = replace(evidence, ledger=pd.concat([evidence.ledger, asked]))
+    small, large = recall_panels(told)
+    assert small.heading == "350M parameters" and "60\u00a0% at 50\u00a0% of 120B" in small.label
+    assert len([trace for trace in large.figure["data"] if trace["mode"] == "markers"]) == 3
+    for trace in large.figure["data"]:
+        for at, value in zip(trace["x"], trace["y"], strict=True):
+            assert value == pytest.approx(0.6 - (at - 0.5) ** 2)
+    assert "What is known by heart" in render_split(told)

@@ -8,7 +8,7 @@ from speciate.planning.split.remedy import SplitRun as Remedy
 from speciate.runs.tree import RunTree, build_tree
 from speciate.study.split.config import SplitStudy
 from speciate.study.split.remedy import remedy_command
-from speciate.study.split.rows import mean_row
+from speciate.study.split.rows import mean_row, part_of_a_mean
 from speciate.study.split.specs import (
     SplitRun,
     allocate,
@@ -132,13 +132,43 @@ def test_labels_tell_runs_apart_and_lengths_not(pilots: list[SplitRun], tree: Ru
 
 def test_a_mean_row_weighs_losses_and_bytes() -> None:
     rows = {
-        "a": {"run": "a", "loss": 2.0, "bits_per_byte": 1.0, "flops": 10.0, "tokens": 5, "seed_tokens": 3},
-        "b": {"run": "b", "loss": 4.0, "bits_per_byte": 4.0, "flops": 10.0, "tokens": 5, "seed_tokens": 3},
+        name: {"run": name, "train_on": name, "flops": 10.0, "tokens": 5, "seed_tokens": 3, **measured}
+        for name, measured in {
+            "a": {"loss": 2.0, "bits_per_byte": 1.0},
+            "b": {"loss": 4.0, "bits_per_byte": 4.0},
+        }.items()
     }
     row = mean_row("m", rows, {"a": 0.25, "b": 0.75})
     assert (row["run"], row["train_on"], row["eval_on"], row["tokens"]) == ("m", "all/2", "mean", 5)
     assert row["loss"] == pytest.approx(3.5) and row["flops"] == 20
     assert row["bits_per_byte"] == pytest.approx(3.5 / (0.25 * 2.0 + 0.75 * 1.0))
+
+
+def test_a_mean_row_of_facts_is_of_the_experts_or_of_one_seed() -> None:
+    asked = {
+        name: {"run": "r", "train_on": name, "flops": 10.0, "tokens": 5, "seed_tokens": 3, "loss": 2.0, **recall}
+        for name, recall in {"a": {"accuracy": 1.0, "chance": 0.0}, "b": {"accuracy": 0.2, "chance": 0.0}}.items()
+    }
+    weights = {"a": 0.25, "b": 0.75}
+    row = mean_row("m", asked, weights, "facts/mean")
+    assert (row["train_on"], row["eval_on"], row["flops"]) == ("all/2", "facts/mean", 20)
+    assert row["accuracy"] == pytest.approx(0.4) and row["chance"] == 0 and row["bits_per_byte"] is None
+    seed = mean_row("t", {name: one | {"train_on": "all"} for name, one in asked.items()}, weights, "facts/mean")
+    assert (seed["train_on"], seed["flops"], seed["accuracy"]) == ("all", 10, pytest.approx(0.4))
+
+
+@pytest.mark.parametrize(
+    ("train_on", "eval_on", "part"),
+    [
+        ("law", "code", None),  # an expert is no part of the mean on another's domain
+        ("law", "facts/code", None),
+        ("all", "law", None),  # the seed's own mean is measured, not made
+        ("all", "mean", None),
+        ("law", "facts/law", ("facts/mean", "law")),
+    ],
+)
+def test_which_measurements_a_mean_is_made_of(train_on: str, eval_on: str, part: tuple[str, str] | None) -> None:
+    assert part_of_a_mean({"train_on": train_on, "eval_on": eval_on}) == part
 
 
 def test_the_remedy_keeps_what_this_launch_was_given(config: SplitStudy) -> None:

@@ -103,6 +103,9 @@ def test_the_plan_was_sealed_on_pilots_alone_and_every_option_spends_as_much(
     assert [option["chosen"] for option in plan["options"]] == [True, False, False]
     names = ["a seed of 18.4k tokens", "split from the start", "unsplit"]
     assert [one["option"] for one in plan["predictions"]] == names
+    rows = read_ledger(finished[0].ledger)
+    seed = rows[(rows["run"] == "a-t0") & (rows["eval_on"] == "mean")].iloc[-1]
+    assert plan["decision"]["flops"] == pytest.approx(seed["flops"] / seed["seed_tokens"] * TOTAL)
     for one in plan["predictions"]:
         assert one["low"] < one["value"] < one["high"] and one["eval_on"] == "mean"
     ledger = read_ledger(finished[0].ledger)
@@ -225,6 +228,20 @@ def test_a_plan_that_cannot_decide_exits_3_and_carries_nothing_out(
     assert not (study.parent / "comparison.json").exists()
     old = read(finished[0].plan)
     assert read(study.parent / f"plan-{old['seal'][:8]}.json") == old, "what was sealed before stays on record"
+
+
+def test_where_the_laws_error_beyond_its_rows_leaves_the_doubt_longer_pilots_are_asked_for(
+    finished: tuple[Layout, StudyResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def doubtful(table: pd.DataFrame, **asked: Any) -> Any:
+        return choosing(None if "beyond" in asked else "split", 18_000.0)(table, **asked)
+
+    monkeypatch.setattr(decide, "plan_split", doubtful)
+    study = copied(finished[0], tmp_path)
+    assert run_study(study, ["plan.level=0.8"], "plan", False, quiet()).exit_code == 3
+    told = read(study.parent / "plan.json")["explanation"]
+    assert told[3].startswith("What would change it: pilots nearer to the total")
+    assert told[4] == "Next: speciate run study.yaml 'plan.level=0.8' 'split.budgets=[15360, 30720, 36864]'"
 
 
 def test_where_the_plan_is_never_to_split_the_best_split_is_kept_all_the_same(

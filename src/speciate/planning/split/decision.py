@@ -49,7 +49,8 @@ class SplitDecision:
     experts. ``splitting_point`` is None where splitting pays at no seed. ``p_split``: share of draws in which this
     split wins (any, where the plan is not to split); ``regret``: expected loss (nats/token) for not knowing the law
     better. ``extrapolated``: by how many times the plan exceeds what was measured, for what it exceeds. ``rows``:
-    those it was fitted on; ``noise``: standard deviation of a measured ln loss about the law.
+    those it was fitted on; ``noise``: standard deviation of a measured ln loss about the law. ``flops_per_token`` of
+    training, where the architecture is known: a mixture of experts uses a part of its ``params`` for each.
     """
 
     params: float
@@ -76,6 +77,7 @@ class SplitDecision:
     rows: pd.DataFrame = field(repr=False)
     noise: float = 0.0
     by_domains: tuple[SplitDecision, ...] = ()
+    flops_per_token: float | None = None
 
     @property
     def decided(self) -> bool:
@@ -92,8 +94,8 @@ class SplitDecision:
 
     @property
     def flops(self) -> float:
-        """Of training all of it: 6 N (D + K D')."""
-        return 6.0 * self.params * self.total_tokens
+        """Of training all of it: D + K D' tokens at ``flops_per_token``, else at 6 N."""
+        return (self.flops_per_token or 6.0 * self.params) * self.total_tokens
 
     def to_json(self) -> dict[str, Any]:
         """The stable form printed by ``speciate plan split --json``; missing is null."""
@@ -152,7 +154,8 @@ class SplitDecision:
 
     def _cost(self) -> str:
         keep = f", and {self.domains} models to keep" if self.choice != "never split" else ""
-        return f"Cost: {self.flops:.3g} FLOPs (6 N D), the same with and without splitting{keep}."
+        how = "6 N D" if self.flops_per_token is None else f"{self.flops_per_token:.3g} per token"
+        return f"Cost: {self.flops:.3g} FLOPs ({how}), the same with and without splitting{keep}."
 
     def _change(self) -> str:
         if self.remedy is not None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LEDGER_COLUMNS = ("run", "params", "seed_tokens", "tokens", "train_on", "eval_on", "loss")
 CLUSTERS = Path("clusters/clusters.json")
 MEAN = "mean"  # eval_on of the weighted mean over domains
+FACTS_MEAN = "facts/mean"  # the same of facts
 _EXPERTS = re.compile(r"/(\d+)$")  # all/8: the mean over 8 experts
 
 
@@ -89,13 +90,16 @@ class SplitEvidence(StudyFiles):
 
         ``later``: whether the plan was sealed without it; ``total`` = D + K D'.
         """
+        return self._means(MEAN, "loss")
+
+    def _means(self, eval_on: str, measured: str) -> pd.DataFrame:
         import pandas as pd
 
-        names = ["run", "params", "seed_tokens", "tokens", "loss", "later", "total"]
-        if self.ledger is None or self.count is None:
+        names = ["run", "params", "seed_tokens", "tokens", measured, "later", "total"]
+        if self.ledger is None or self.count is None or measured not in self.ledger:
             return pd.DataFrame({name: pd.Series(dtype=object if name == "run" else float) for name in names})
         rows = self.ledger.assign(later=measured_later(self))
-        rows = rows[(rows["eval_on"] == MEAN) & rows["loss"].notna()].fillna({"seed_tokens": 0.0, "tokens": 0.0})
+        rows = rows[(rows["eval_on"] == eval_on) & rows[measured].notna()].fillna({"seed_tokens": 0.0, "tokens": 0.0})
         rows = rows[(rows["tokens"] == 0) | rows["train_on"].astype(str).str.fullmatch(rf".*/{self.count}")]
         return rows.assign(total=rows["seed_tokens"] + self.count * rows["tokens"])[names].reset_index(drop=True)
 
@@ -114,17 +118,25 @@ class SplitEvidence(StudyFiles):
     @cached_property
     def points(self) -> pd.DataFrame:
         """Mean losses at equal total tokens: the columns of ``means``, budget, and share, the seed's of the budget."""
+        return self._at_budgets(self.means)
+
+    @cached_property
+    def recalls(self) -> pd.DataFrame:
+        """The same of the share of facts known by heart, ``accuracy``; empty where none were asked."""
+        return self._at_budgets(self._means(FACTS_MEAN, "accuracy"))
+
+    def _at_budgets(self, means: pd.DataFrame) -> pd.DataFrame:
         import pandas as pd
 
         found = []
         for budget in self.budgets:
-            away = (self.means["total"] - budget).abs()
-            near = self.means[away <= APART * budget].assign(away=away)
+            away = (means["total"] - budget).abs()
+            near = means[away <= APART * budget].assign(away=away)
             nearest = near.groupby(["run", "params", "seed_tokens"])["away"].transform("min")
             near = near[(near["tokens"] > 0) & (near["away"] == nearest) | (near["tokens"] == 0) & _least(near)]
             found.append(near.assign(budget=budget, share=(near["seed_tokens"] / budget).clip(0.0, 1.0)))
         if not found:
-            return self.means.assign(away=0.0, budget=0.0, share=0.0)
+            return means.assign(away=0.0, budget=0.0, share=0.0)
         return pd.concat(found).sort_values(["params", "budget", "share", "run"]).reset_index(drop=True)
 
     @property

@@ -15,6 +15,7 @@ from speciate.report.split.experts import expert_panels, expert_sentence, expert
 from speciate.report.split.facts import certainty_fact, outcome_fact, regret_fact
 from speciate.report.split.law import rival_sentence, rival_table, share_strips
 from speciate.report.split.outcomes import outcome_panels, tried_table
+from speciate.report.split.recall_figure import recall_panels
 from speciate.report.split.routing import domain_table, routing_panels, source_table
 from speciate.report.split.sentences import (
     decision_sentence,
@@ -33,6 +34,7 @@ def render_split(evidence: SplitEvidence) -> str:
     figures: dict[str, Any] = {}
     sections = [
         _budgets(evidence, figures),
+        _recalls(evidence, figures),
         _predictions(evidence, figures),
         _routing(evidence, figures),
         _law(evidence),
@@ -94,6 +96,18 @@ def _budgets(evidence: SplitEvidence, figures: dict[str, Any]) -> str:
     above = " ↑: points above the axis." if any("↑" in str(panel.figure["layout"]) for panel in panels) else ""
     key = f"Points: measured. {hollow}{lines}{wash}Each total is named at the right end.{above}"
     return section(title, lead, f'<p class="key">{key}</p>' + grid(panels, "budget", figures))
+
+
+def _recalls(evidence: SplitEvidence, figures: dict[str, Any]) -> str:
+    panels = recall_panels(evidence)
+    if not panels:
+        return ""
+    lead = (
+        "The share of facts answered exactly, mean over domains: every expert is asked its own domain's facts, a model "
+        "that was never split all of them. The plan is about losses on held-out text; no law was fitted to these."
+    )
+    key = "Points: measured. Lines join the means of one total, which is named at its right end."
+    return section("What is known by heart", lead, f'<p class="key">{key}</p>' + grid(panels, "recall", figures))
 
 
 def _predictions(evidence: SplitEvidence, figures: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -48,6 +49,7 @@ def make_plan(
     decision, reason, blamed = None, None, False
     try:
         decision = plan_split(own, total_tokens=total, beyond=law.start.error, **asked)
+        decision = replace(decision, flops_per_token=flops_per_token(own))
         blamed = not decision.decided and plan_split(own, total_tokens=total, **asked).decided
     except NotDecidable as error:
         reason = error
@@ -73,6 +75,12 @@ def make_plan(
     sealed = seal(plan, law.fitted)
     write_atomic(layout.plan, canonical_json(sealed))
     return sealed
+
+
+def flops_per_token(rows: pd.DataFrame) -> float | None:
+    """What a seed's rows say that training on one token took; None without a seed."""
+    seeds = rows[(rows["tokens"] == 0) & (rows["seed_tokens"] > 0)]
+    return None if seeds.empty else float((seeds["flops"] / seeds["seed_tokens"]).iloc[0])
 
 
 def law_notes(law: LawRows) -> list[str]:

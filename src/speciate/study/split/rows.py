@@ -14,6 +14,7 @@ from speciate.training.folder import read_metrics
 
 ALL = "all"  # what a seed is trained on; ALL/K: what the mean over K experts is of
 MEAN = "mean"  # the evaluation set that weighs the domains' own
+FACTS = "facts/"  # before a domain: its facts, asked by heart
 
 Row = dict[str, Any]
 
@@ -24,11 +25,12 @@ def ledger_rows(
     """One row per measurement of every run, all of whose nodes are finished, and the mean rows.
 
     A seed's rows say their length in ``seed_tokens``, with 0 ``tokens``; an expert's ``seed_tokens`` are its seed's.
-    A mean row stands wherever all K experts of one seed and one order of the text were measured at the same tokens.
-    ``weights`` are the domains', ``measured_with`` holds tokenizer and eval_hash.
+    A mean row stands wherever all K experts of one seed and one order of the text were measured at the same tokens;
+    of facts also where a seed was asked those of all domains. ``weights`` are the domains', ``measured_with`` holds
+    tokenizer and eval_hash.
     """
     rows: dict[tuple[str, float, float, str], Row] = {}
-    groups: dict[tuple[str, float], dict[str, Row]] = {}
+    groups: dict[tuple[str, float, float, str], dict[str, Row]] = {}
     for run in runs:
         for node in tree.path(run.spec.name):
             per_token = flops_per_token(node.spec.model)
@@ -36,25 +38,48 @@ def ledger_rows(
                 row = {**_identity(run, node, measured), **measured_with}
                 row["flops"] = per_token * measured["tokens"]
                 rows[(row["run"], row["seed_tokens"], row["tokens"], row["eval_on"])] = row
-                if row["eval_on"] == row["train_on"]:
-                    groups.setdefault((run.mean, row["tokens"]), {})[row["eval_on"]] = row
-    for (mean, tokens), own in groups.items():
+                if (part := part_of_a_mean(row)) is not None:
+                    name = run.label if run.domain is None else run.mean
+                    key = (name, row["seed_tokens"], row["tokens"], part[0])
+                    groups.setdefault(key, {})[part[1]] = row
+    for key, own in groups.items():
         if own.keys() == weights.keys():
-            row = mean_row(mean, own, weights)
-            rows[(mean, row["seed_tokens"], tokens, MEAN)] = row
+            rows[key] = mean_row(key[0], own, weights, key[-1])
     return [rows[key] for key in sorted(rows)]
 
 
-def mean_row(run: str, own: Mapping[str, Row], weights: Weights) -> Row:
-    """The weighted mean of K experts' losses, each on its own domain; FLOPs are those of all K experts.
+def part_of_a_mean(row: Row) -> tuple[str, str] | None:
+    """The mean over domains that a measurement is a part of, by its ``eval_on``, and its domain; None if of none.
 
-    Bits per byte are the weighted nats over the weighted bytes, as of a held-out set that holds all domains.
+    >>> part_of_a_mean({"train_on": "law", "eval_on": "law"})
+    ('mean', 'law')
+    >>> part_of_a_mean({"train_on": "all", "eval_on": "facts/law"})
+    ('facts/mean', 'law')
     """
+    train_on, eval_on = row["train_on"], row["eval_on"]
+    if eval_on == train_on:
+        return MEAN, eval_on
+    asked = eval_on.removeprefix(FACTS)
+    return (FACTS + MEAN, asked) if asked != eval_on and train_on in (asked, ALL) else None
+
+
+def mean_row(run: str, own: Mapping[str, Row], weights: Weights, eval_on: str = MEAN) -> Row:
+    """The weighted mean over domains of K experts' measurements, each on its own, or of one seed's on all of them.
+
+    FLOPs are those of all that were measured. Bits per byte are the weighted nats over the weighted bytes, as of a
+    held-out set that holds all domains; ``accuracy`` is the weighted mean too, where all have one.
+    """
+
+    def mean(column: str) -> float:
+        return math.fsum(weight * own[name][column] for name, weight in weights.items())
+
     some = next(iter(own.values()))
-    loss = math.fsum(weight * own[name]["loss"] for name, weight in weights.items())
+    loss, seed = mean("loss"), some["train_on"] == ALL
     row = {name: value for name, value in some.items() if name not in ("accuracy", "chance")}
-    row |= {"run": run, "train_on": f"{ALL}/{len(own)}", "eval_on": MEAN, "loss": loss}
-    row |= {"flops": math.fsum(one["flops"] for one in own.values()), "bits_per_byte": None}
+    row |= {"run": run, "train_on": ALL if seed else f"{ALL}/{len(own)}", "eval_on": eval_on, "loss": loss}
+    row |= {"flops": some["flops"] if seed else math.fsum(one["flops"] for one in own.values()), "bits_per_byte": None}
+    if all(one.get("accuracy") is not None for one in own.values()):
+        row |= {"accuracy": mean("accuracy"), "chance": mean("chance")}
     if all(one.get("bits_per_byte") for one in own.values()):
         sizes = {name: one["loss"] / one["bits_per_byte"] for name, one in own.items()}  # bytes a token, times ln 2
         row["bits_per_byte"] = loss / math.fsum(weight * sizes[name] for name, weight in weights.items())
