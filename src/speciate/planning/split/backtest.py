@@ -82,14 +82,15 @@ def seen(rows: pd.DataFrame) -> pd.Series:
 
 @dataclass(frozen=True)
 class Start:
-    """``tokens``: D + D' from which a model is taken to follow the law; ``tried``: the backtest of that choice.
-
-    ``error``: the largest of the starts that could be tried, as the chosen one is the least of several by selection.
-    """
+    """``tokens``: D + D' from which a model is taken to follow the law; ``tried``: the backtest of that choice."""
 
     tokens: float
     tried: Backtest | None
-    error: float
+
+    @property
+    def error(self) -> float:
+        """Standard deviation of what the law has wrong of ln loss as far beyond its rows; 0 where that is not known."""
+        return 0.0 if self.tried is None else self.tried.error
 
 
 def law_start(
@@ -114,7 +115,6 @@ def law_start(
 
     alike = {start: one for start in starts if (one := tried(start, max(starts))) is not None}
     if not alike:
-        return Start(starts[0], None, 0.0)
-    every = {start: one for start in alike if (one := tried(start, start)) is not None}
+        return Start(starts[0], None)
     best = min(alike, key=lambda start: alike[start].error)
-    return Start(best, every[best], max(one.error for one in every.values()))
+    return Start(best, tried(best, best))

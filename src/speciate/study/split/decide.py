@@ -90,7 +90,7 @@ def law_notes(law: LawRows) -> list[str]:
     return [
         f"Note: {untold if tried is None else tried.told()}.",
         f"Note: the law is fitted on models that have seen {short(law.start.tokens)} tokens or more; the intervals of "
-        f"gains and losses hold {error:.1%} beside its own uncertainty, the most that any start tried was off.",
+        f"gains and losses hold {error:.1%} of the loss beside its own uncertainty.",
     ]
 
 
