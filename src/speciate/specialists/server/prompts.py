@@ -1,4 +1,4 @@
-"""A chat as plain text, for models without a chat template of their own, and the text that it is routed by."""
+"""A chat as plain text, as base models read it, and the text that it is routed by."""
 
 from __future__ import annotations
 
