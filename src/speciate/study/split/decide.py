@@ -50,7 +50,7 @@ def make_plan(
     try:
         decision = plan_split(own, total_tokens=total, beyond=law.start.error, **asked)
         decision = replace(decision, flops_per_token=flops_per_token(own))
-        blamed = not decision.decided and plan_split(own, total_tokens=total, **asked).decided
+        blamed = not decision.decided and law_is_to_blame(decision, plan_split(own, total_tokens=total, **asked))
     except NotDecidable as error:
         reason = error
     plan: dict[str, Any] = {
@@ -75,6 +75,19 @@ def make_plan(
     sealed = seal(plan, law.fitted)
     write_atomic(layout.plan, canonical_json(sealed))
     return sealed
+
+
+def law_is_to_blame(decision: SplitDecision, without: SplitDecision) -> bool:
+    """Whether what the law has wrong beyond its rows is what leaves the gain in doubt.
+
+    ``without`` is the same without it: it could decide, or its gain's interval is less than half as wide squared.
+    """
+    if without.decided:
+        return True
+    (low, high), (inner_low, inner_high) = decision.intervals["gain"], without.intervals["gain"]
+    if low is None or high is None or inner_low is None or inner_high is None:
+        return False
+    return 2 * (inner_high - inner_low) ** 2 < (high - low) ** 2
 
 
 def flops_per_token(rows: pd.DataFrame) -> float | None:
@@ -156,8 +169,8 @@ def _explanation(
         last = "Next: carry the plan out and check it: speciate run STUDY.yaml --until compare"
     elif blamed:
         lines[-1] = (
-            "What would change it: pilots nearer to the total: on these rows alone splitting could be told from not "
-            "splitting, but beyond them the law is off by as much as the gain."
+            "What would change it: pilots nearer to the total: more doubt comes from what the law has wrong beyond its "
+            "rows than from their scatter."
         )
         last = f"Next: {longer_pilots(config, domains, overrides)}"
     elif decision.remedy is not None:
