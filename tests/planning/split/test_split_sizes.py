@@ -22,6 +22,19 @@ def fitted(noise: float, draws: int = 100) -> Fitted:
     return fit_split(table, None, None, None, draws, 0)[0]
 
 
+def test_two_sizes_do_not_tell_what_size_does_and_the_one_asked_for_stands_by_itself() -> None:
+    runs = [(n, d, t) for n in (0.35, 1.3) for d in (0, 5, 20, 60, 120) for t in (0, 2, 8, 30)]
+    table = pd.DataFrame([run for run in runs if sum(run[1:])], columns=["params", "seed_tokens", "tokens"]) * B
+    table["run"] = [f"r{i}" for i in range(len(table))]
+    table["loss"] = SPLIT.predict(PRESET, table[["params", "seed_tokens", "tokens"]])
+    table.index = table.index[::-1]  # rows are found by place, whatever they are called
+    both, asked = fit_split(table, 0.35 * B, None, None, 100, 0)
+    alone, _ = fit_split(table[table["params"] == 0.35 * B], None, None, None, 100, 0)
+    assert asked == 0.35 * B and both.law.name == "split-one-size"
+    assert (both.theta == alone.theta).all() and both.rows["run"].tolist() == alone.rows["run"].tolist()
+    assert any("2 sizes do not tell" in note for note in both.notes) and len(both.notes) == len(alone.notes) + 1
+
+
 def test_without_noise_shares_are_the_presets_own_and_the_law_over_sizes_extrapolates() -> None:
     found = share_by_size(fitted(0.0), 2.7 * B, 240 * B, 16, 0.9, 0)
     for size, share, _, _ in found.sizes:

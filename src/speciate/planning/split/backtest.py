@@ -49,12 +49,13 @@ def backtest(
     params: float,
     domains: int,
     eval_on: str | None = None,
+    fitted_from: float = 0.0,
     tested_from: float = 0.0,
 ) -> Backtest | None:
     """``factor``: the planned total over the largest of the rows (> 1). None where too few rows are left to fit.
 
-    A row's total is D + K D', what such a split costs, whether or not it was meant to end there. ``tested_from``: rows
-    of models that have seen fewer tokens, D + D', are not asked.
+    A row's total is D + K D', what such a split costs, whether or not it was meant to end there. Rows of models that
+    have seen fewer tokens, D + D', than ``fitted_from`` are not fitted, fewer than ``tested_from`` not asked.
     """
     own, _ = of_number(table, domains, several=False)
     total = own["seed_tokens"].fillna(0.0) + domains * own["tokens"]
@@ -63,7 +64,8 @@ def backtest(
     if last.empty:
         return None
     try:
-        fitted, asked = fit_split(own[total <= largest / factor * (1 + SAME)], params, eval_on, None, 0, 0)
+        early = own[(total <= largest / factor * (1 + SAME)) & (seen(own) >= fitted_from)]
+        fitted, asked = fit_split(early, params, eval_on, None, 0, 0)
     except NotDecidable:
         return None
     value, _ = fitted.losses(asked, last["seed_tokens"].to_numpy(dtype=float), last["tokens"].to_numpy(dtype=float))
@@ -101,20 +103,16 @@ def law_start(
     params: float,
     domains: int,
     eval_on: str | None = None,
+    tested_from: float = 0.0,
 ) -> Start:
     """Which of ``starts``, tokens that a model has seen (D + D'), backtests best when earlier rows are left out.
 
     The first steps of a model follow no power law, and what they do hides what comes after: losses then fall faster
-    than the law can follow, and it promises too much beyond the rows. Every start is asked the same rows, those past
-    the last of ``starts``; errors are then those of all rows past each. The first, without a backtest, if none can be.
+    than the law can follow, and it promises too much beyond the rows. Every start is asked the same rows: of models
+    that have seen ``tested_from`` or more, so that they are alike to what the plan will be asked. The first start,
+    without a backtest, if none can be.
     """
-
-    def tried(start: float, tested_from: float) -> Backtest | None:
-        rows = table[seen(table) >= start]
-        return backtest(rows, factor, params=params, domains=domains, eval_on=eval_on, tested_from=tested_from)
-
-    alike = {start: one for start in starts if (one := tried(start, max(starts))) is not None}
-    if not alike:
-        return Start(starts[0], None)
-    best = min(alike, key=lambda start: alike[start].error)
-    return Start(best, tried(best, best))
+    asked = {"params": params, "domains": domains, "tested_from": tested_from}
+    every = ((start, backtest(table, factor, eval_on=eval_on, fitted_from=start, **asked)) for start in starts)  # type: ignore[arg-type]
+    found = [Start(start, tried) for start, tried in every if tried is not None]
+    return min(found, key=lambda start: start.error, default=Start(starts[0], None))

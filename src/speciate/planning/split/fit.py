@@ -91,8 +91,8 @@ def fit_split(
 ) -> tuple[Fitted, float]:
     """The law on the table's rows, and the size that is asked for (the largest, where ``params`` is None).
 
-    One size in the table and the same asked: the law of one size. Raises UserError and NotDecidable as ``fit`` does,
-    and NotDecidable where the sizes cannot speak of the one asked.
+    Fewer than SIZES sizes in the table: the law of one size, on the rows of the one that is asked for. Raises UserError
+    and NotDecidable as ``fit`` does, and NotDecidable where the sizes cannot speak of the one asked.
     """
     rows, notes = from_scratch(table.reset_index(drop=True))
     sizes = known_sizes(rows, where)
@@ -104,7 +104,14 @@ def fit_split(
         new = sizes.min() / 4
         remedy = f"run seeds and experts at another size, cheapest at params = {new:.3g}, or ask for params = {have}"
         raise NotDecidable(reason, remedy)
-    law = in_unit(AT_ONE_SIZE if len(sizes) == 1 else SPLIT, unit_of(rows))
+    if 1 < len(sizes) < SIZES:
+        own = np.isclose(rows["params"].to_numpy(dtype=float, na_value=np.nan), asked, rtol=1e-6)
+        table, rows = table[own], rows[own].reset_index(drop=True)
+        notes = (
+            *notes,
+            f"{len(sizes)} sizes do not tell what size does: only the rows of {asked:,.0f} params were used",
+        )
+    law = in_unit(AT_ONE_SIZE if len(sizes) < SIZES else SPLIT, unit_of(rows))
     if len(rows) > FEWER:
         law = sought_on_a_sample(law)
     found = fit(law, rows, eval_on=eval_on, where=where, bootstrap=0)

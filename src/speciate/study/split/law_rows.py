@@ -60,6 +60,7 @@ def law_rows(config: SplitStudy, ledger: pd.DataFrame, runs: Sequence[SplitRun])
     least = min(option.seed_tokens + option.expert_tokens for option in tried_options(config, count))
     every = [share * min(config.split.budgets) for share in STARTS]
     starts = [start for start in every if start <= least] or every[:1]  # the law is asked of every option
-    start = law_start(own, starts, factor, params=params, domains=count, eval_on=MEAN)
+    asked = 0.98 * least / factor  # the least of the same options at the largest budget, rounded as it may be
+    start = law_start(own, starts, factor, params=params, domains=count, eval_on=MEAN, tested_from=asked)
     rows = pilot_rows(config, ledger, runs)
     return LawRows(rows[seen(rows) >= start.tokens], start)
