@@ -75,6 +75,11 @@ def test_models_that_have_seen_too_little_are_left_out() -> None:
     assert (seen(budgets(0.0)) > starts[0]).all() and (seen(budgets(0.0)) < starts[1]).sum() == 3
     early = law_start(budgets(2.0), starts, 1.5, params=PARAMS, domains=K)
     assert early.tokens == starts[1], "the first steps are off the law"
-    assert early.tried is not None and early.error == early.tried.error
+    assert early.tried is not None and early.error == early.tried.error and early.tried.tested == 5
+    like = law_start(budgets(2.0), starts, 1.5, params=PARAMS, domains=K, tested_from=4e6)
+    assert like.tried is not None and like.tried.tested == 3, "only what the plan will be asked like"
+    both = [law_start(budgets(2.0), [start], 1.5, params=PARAMS, domains=K, tested_from=4e6).tried for start in starts]
+    assert both[0] is not None and both[1] == like.tried and both[0].tested == both[1].tested == 3  # type: ignore[union-attr]
+    assert both[0].error > 2 * like.error and both[0].fitted > like.tried.fitted
     none = law_start(budgets(2.0).tail(5), starts, 1.5, params=PARAMS, domains=K)
     assert (none.tokens, none.tried, none.error) == (starts[0], None, 0.0)
