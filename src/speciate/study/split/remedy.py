@@ -46,7 +46,7 @@ def longer_pilots(config: SplitStudy, domains: int, given: Sequence[str] = ()) -
     help. ``given``: as above.
 
     >>> longer_pilots(SplitStudy(), 6)
-    "speciate run study.yaml 'split.budgets=[983040, 1966080, 2752512]'"
+    "speciate run study.yaml 'split.budgets=[983040, 1966080, 2408448]'"
     """
     block, largest = domains * config.training.tokens_per_step, max(config.split.budgets)
     halfway = round(math.sqrt(largest * config.plan.total_tokens) / block) * block
