@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from speciate.errors import NotDecidable, Problem, UserError
-from speciate.fitting.fit import fit
+from speciate.errors import Problem, UserError
+from speciate.laws import LAWS
 from speciate.planning.compare import compare
 from speciate.planning.mixture.decision import MixtureDecision, SizeDecision, predictions
 from speciate.planning.mixture.plan import plan_mixture
@@ -19,37 +19,24 @@ from speciate.runs.table import rows_digest
 from speciate.storage import canonical_json, write_atomic
 from speciate.study.config import StudyConfig
 from speciate.study.files import read_object
+from speciate.study.fitting import write_fits
 from speciate.study.layout import Layout
 from speciate.study.remedy import remedy_command
 from speciate.study.specs import final_runs, planned_model
 
 
 def fit_laws(config: StudyConfig, layout: Layout, ledger: pd.DataFrame) -> dict[str, str]:
-    """Chinchilla on the trunks, the two mixture laws on every pilot ratio; returns each fit's status.
-
-    A law that these rows cannot carry is written down as such: the status is the reason.
-    """
+    """Chinchilla on the trunks, the two mixture laws on every pilot ratio; returns each fit's status."""
     continued = ledger["train_on"] != "general"
     warm = ledger["tokens"] >= 2 * config.training.warmup_tokens  # a power law describes no warmup
     trunks = ledger[~continued & warm & (ledger["eval_on"] == "general")]
-    jobs: dict[str, tuple[str, pd.DataFrame]] = {"chinchilla": ("chinchilla", trunks)}
+    jobs = {"chinchilla": (LAWS["chinchilla"], trunks)}
     grown = ledger[continued & (ledger["tokens"] > 0)]
     for params, ratio in grown[["params", "domain_ratio"]].drop_duplicates().itertuples(index=False):
         rows = grown[(grown["params"] == params) & (grown["domain_ratio"] == ratio)]
         for law, eval_on in (("mixture-general", "general"), ("mixture-domain", config.corpus.domain)):
-            jobs[f"{law}-{params:.0f}-{ratio:.3f}"] = (law, rows[rows["eval_on"] == eval_on])
-    statuses = {}
-    for name, (law, rows) in jobs.items():
-        path = layout.fits / f"{name}.json"
-        try:
-            result = fit(law, rows, bootstrap=200, level=config.plan.level, seed=config.seed)
-        except NotDecidable as reason:
-            statuses[name] = str(reason)
-            write_atomic(path, json.dumps({"law": law, "status": str(reason), "parameters": None}, indent=1))
-        else:
-            statuses[name] = result.status
-            result.save(path)
-    return statuses
+            jobs[f"{law}-{params:.0f}-{ratio:.3f}"] = (LAWS[law], rows[rows["eval_on"] == eval_on])
+    return write_fits(jobs, layout.fits, bootstrap=200, level=config.plan.level, seed=config.seed)
 
 
 def pilot_rows(config: StudyConfig, ledger: pd.DataFrame, labels: set[str]) -> pd.DataFrame:

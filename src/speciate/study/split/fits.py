@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pandas as pd
 
 from speciate.errors import NotDecidable
-from speciate.fitting.fit import fit
 from speciate.fitting.rivals import rivals
 from speciate.laws.liew_kato import LIEW_KATO, LIEW_KATO_ONE_SIZE
 from speciate.laws.split import AT_ONE_SIZE, SPLIT
 from speciate.planning.split.fit import in_unit, unit_of
 from speciate.runs.ledger import write_ledger
 from speciate.storage import write_atomic
+from speciate.study.fitting import write_fits
 from speciate.study.layout import Layout
 from speciate.study.split.config import SplitStudy
 
@@ -27,19 +26,9 @@ def fit_laws(config: SplitStudy, layout: Layout, rows: pd.DataFrame) -> dict[str
     """
     write_ledger(rows.to_dict("records"), layout.fits / "rows.parquet")
     sizes, unit = sorted(rows["params"].unique()), unit_of(rows)
-    jobs: dict[str, tuple[Any, pd.DataFrame]] = {"split": (in_unit(SPLIT, unit), rows)} if len(sizes) > 1 else {}
+    jobs = {"split": (in_unit(SPLIT, unit), rows)} if len(sizes) > 1 else {}
     jobs |= {f"split-{size:.0f}": (in_unit(AT_ONE_SIZE, unit), rows[rows["params"] == size]) for size in sizes}
-    statuses = {}
-    for name, (law, own) in jobs.items():
-        path = layout.fits / f"{name}.json"
-        try:
-            result = fit(law, own, bootstrap=100, level=config.plan.level, seed=config.seed)
-        except NotDecidable as reason:
-            statuses[name] = str(reason)
-            write_atomic(path, json.dumps({"law": name, "status": str(reason), "parameters": None}, indent=1))
-        else:
-            statuses[name] = result.status
-            result.save(path)
+    statuses = write_fits(jobs, layout.fits, bootstrap=100, level=config.plan.level, seed=config.seed)
     statuses["rivals"] = _compare_rivals(config, layout, rows, unit)
     return statuses
 
