@@ -238,9 +238,12 @@ def test_where_the_laws_error_beyond_its_rows_leaves_the_doubt_longer_pilots_are
 
     monkeypatch.setattr(decide, "plan_split", doubtful)
     study = copied(finished[0], tmp_path)
-    assert run_study(study, ["plan.level=0.8"], "plan", False, quiet()).exit_code == 3
-    told = read(study.parent / "plan.json")["explanation"]
+    assert run_study(study, ["plan.level=0.8"], None, False, quiet()).exit_code == 3
+    plan = read(study.parent / "plan.json")
+    told = plan["explanation"]
     assert told[3].startswith("What would change it: pilots nearer to the total")
+    assert plan["decision"]["remedy"]["text"] in told[3] and not plan["decision"]["remedy"]["settles"]
+    assert "nearer to the total" in (study.parent / "report.html").read_text(encoding="utf-8")
     assert told[4] == "Next: speciate run study.yaml 'plan.level=0.8' 'split.budgets=[15360, 30720, 36864]'"
 
 

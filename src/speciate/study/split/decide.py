@@ -25,6 +25,11 @@ from speciate.study.split.remedy import longer_pilots, remedy_command
 from speciate.study.split.rows import MEAN
 from speciate.study.split.specs import Option, final_options, planned
 
+LONGER = (
+    "pilots nearer to the total, as more doubt comes from what the law has wrong beyond its rows "
+    "than from their scatter"
+)
+
 
 def plan_request(config: SplitStudy, rows: pd.DataFrame) -> dict[str, Any]:
     """What a plan depends on. A plan on disk with the same request is kept; any other question seals a new one."""
@@ -68,6 +73,8 @@ def make_plan(
         "options": [],
         "predictions": [],
     }
+    if blamed:
+        plan["decision"]["remedy"] = {"text": LONGER, "settles": False}
     if decision is not None:
         plan["explanation"] += law_notes(law)
     if decision is not None and decision.decided:
@@ -168,10 +175,7 @@ def _explanation(
     if decision.decided:
         last = "Next: carry the plan out and check it: speciate run STUDY.yaml --until compare"
     elif blamed:
-        lines[-1] = (
-            "What would change it: pilots nearer to the total: more doubt comes from what the law has wrong beyond its "
-            "rows than from their scatter."
-        )
+        lines[-1] = f"What would change it: {LONGER}."
         last = f"Next: {longer_pilots(config, domains, overrides)}"
     elif decision.remedy is not None:
         last = f"Next: {remedy_command(config, decision.remedy, domains, overrides)}"
