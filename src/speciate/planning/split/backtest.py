@@ -112,7 +112,10 @@ def law_start(
     that have seen ``tested_from`` or more, so that they are alike to what the plan will be asked. The first start,
     without a backtest, if none can be.
     """
-    asked = {"params": params, "domains": domains, "tested_from": tested_from}
-    every = ((start, backtest(table, factor, eval_on=eval_on, fitted_from=start, **asked)) for start in starts)  # type: ignore[arg-type]
-    found = [Start(start, tried) for start, tried in every if tried is not None]
+
+    def tried(start: float) -> Backtest | None:
+        span = {"fitted_from": start, "tested_from": tested_from}
+        return backtest(table, factor, params=params, domains=domains, eval_on=eval_on, **span)
+
+    found = [Start(start, one) for start in starts if (one := tried(start)) is not None]
     return min(found, key=lambda start: start.error, default=Start(starts[0], None))
